@@ -1,0 +1,76 @@
+// Handler ships log records to a log aggregation API. Start here.
+//
+//   log_aggregator::Options options;
+//   options.api_endpoint = "http://127.0.0.1:8080/api/logs";
+//   auto handler = log_aggregator::Handler::create(std::move(options));
+//   if (!handler.ok()) ...handler.status().message()...
+//   handler.value()->log(20, record);  // one canonical record: see record_writer.h
+//
+// Every method may be called from any thread, at any time, also while the handler closes. Nothing
+// throws, prints (but through Options::report) or aborts. Creating a handler opens no socket and
+// starts no thread: the one worker thread starts at the first record. What happens when the queue
+// is full is Options::overflow; every record that does not arrive is counted in stats() and
+// reported.
+
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "log_aggregator/options.h"
+#include "log_aggregator/stats.h"
+#include "log_aggregator/status.h"
+
+namespace log_aggregator {
+
+class Handler {
+ public:
+  // Fails with invalid_argument where an option is out of range, a URL or a header malformed.
+  static Result<std::unique_ptr<Handler>> create(Options options);
+
+  // Closes, as close() does.
+  ~Handler();
+  Handler(const Handler&) = delete;
+  Handler& operator=(const Handler&) = delete;
+
+  // Hands one record over: a JSON object, copied before the call returns. `severity` is on Python's
+  // scale (10 DEBUG ... 50 CRITICAL). Returns whether the record was taken; with `background` off,
+  // whether it was delivered. Waits only under Overflow::block or with `background` off.
+  bool log(int severity, std::string_view record) noexcept;
+
+  // Sends what is queued without waiting for batches to fill, and waits until all that was logged
+  // before the call has met its fate or the timeout (default: close_timeout) has passed. True only
+  // if every record logged before the call, from the handler's creation on, was delivered.
+  bool flush(std::optional<std::chrono::milliseconds> timeout = std::nullopt) noexcept;
+
+  // Delivers what is left, for at most the timeout (default: close_timeout), drops and reports the
+  // rest, and ends the worker. A close right after a flush that ran out of time does not wait a
+  // second time. Calling it again is harmless. True if nothing was left.
+  bool close(std::optional<std::chrono::milliseconds> timeout = std::nullopt) noexcept;
+
+  // Asks the API's health address now, on the calling thread. True for an answer of 2xx.
+  bool check_connection() noexcept;
+
+  Stats stats() const;
+
+  // Options::auth and Options::report are from now on called only on threads that wait in flush(),
+  // close() or log(); where none waits, reports go to standard error and credentials stay as they
+  // are. Returns when the worker is out of them. For runtimes that shut down before the process
+  // does, as Python's interpreter.
+  void detach_callbacks() noexcept;
+
+  // The options in force, without credentials and callbacks.
+  const Options& options() const;
+  // For RecordWriter: the host and the static fields as JSON.
+  const std::string& record_prefix() const;
+
+ private:
+  class Impl;
+  explicit Handler(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace log_aggregator

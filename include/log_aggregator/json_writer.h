@@ -1,0 +1,52 @@
+// JsonWriter builds JSON text in one growing buffer that is kept for the next use.
+//
+// It places commas and escapes strings; that calls are balanced (a key before each value of an
+// object, an end for each begin) is up to the caller. Any bytes make a valid string: what is not
+// UTF-8, lone surrogates included, becomes U+FFFD. Not thread-safe: one writer for each thread.
+
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace log_aggregator {
+
+class JsonWriter {
+ public:
+  void begin_object();
+  void end_object();
+  void begin_array();
+  void end_array();
+
+  void key(std::string_view name);
+  void string(std::string_view utf8);
+  void integer(std::int64_t value);
+  // NaN and infinities have no JSON form: they become null.
+  void real(double value);
+  void boolean(bool value);
+  void null();
+  // Appends `json`, which must be one value in valid JSON, as it is: integers past 64 bits,
+  // values encoded earlier.
+  void raw(std::string_view json);
+
+  std::string_view text() const { return buffer_; }
+  std::size_t size() const { return buffer_.size(); }
+  void clear() { buffer_.clear(); }
+  // Forgets everything after the first `size` bytes, so that a half-written value can be undone.
+  void rollback(std::size_t size) { buffer_.resize(size); }
+  // Cuts `count` bytes at `position` out, in whose place `replacement` comes.
+  void replace(std::size_t position, std::size_t count, std::string_view replacement) {
+    buffer_.replace(position, count, replacement);
+  }
+
+ private:
+  void separate();
+
+  std::string buffer_;
+};
+
+// Appends `utf8` to `out`, escaped as the inside of a JSON string (without the quotes).
+void append_json_escaped(std::string& out, std::string_view utf8);
+
+}  // namespace log_aggregator

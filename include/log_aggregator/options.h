@@ -1,0 +1,128 @@
+// Options: everything that can be chosen about a Handler, with its default, unit and trade-off.
+//
+// Only api_endpoint is needed. Handler::create checks the rest and says what is wrong.
+
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "log_aggregator/status.h"
+
+namespace log_aggregator {
+
+struct Header {
+  std::string name;
+  std::string value;
+};
+using Headers = std::vector<Header>;
+
+// The header of HTTP Basic authentication.
+Header basic_auth(std::string_view user, std::string_view password);
+
+// invalid_argument for a name that is no HTTP token, a value with a line break or a NUL.
+Status check_header(const Header& header);
+
+// A static field of every record: its name and its value as JSON text.
+struct Field {
+  std::string name;
+  std::string json;
+};
+
+// What happens to a record that finds the queue full. Records at WARNING (30) and above may use
+// the whole queue, others nine tenths of it, so that a flood of DEBUG cannot keep out an ERROR.
+enum class Overflow {
+  drop_newest,  // it is dropped and counted as queue_full
+  drop_oldest,  // the oldest records that are not under way make room, counted as evicted
+  block,        // the log call waits up to block_timeout, then drops it as block_timeout
+};
+
+enum class Compression {
+  automatic,  // zstd, else gzip, where the server says that it takes it; else none
+  zstd,       // always, whatever the server says
+  gzip,
+  none,
+};
+
+struct Options {
+  // Where records are posted, for example "http://127.0.0.1:8080/api/logs". http or https. A user
+  // and password in it are moved to `headers` and never shown.
+  std::string api_endpoint;
+
+  // The `host` of every record. Empty: the machine's host name.
+  std::string host;
+
+  // ---- credentials
+
+  // Sent with every request, for example {basic_auth("user", "secret")}.
+  Headers headers;
+
+  // Asked for headers before the first request, every auth_ttl, and again after a 401 or 403. It is
+  // called on a thread that waits in flush(), close() or a log call with background off, else
+  // on the handler's own thread; never on two at once. A failed answer counts as a failed attempt
+  // of the batch in hand.
+  std::function<Result<Headers>()> auth;
+  std::chrono::milliseconds auth_ttl{300'000};
+
+  // ---- the connection
+
+  // The total of one request, name lookup and answer included. Must be above zero.
+  std::chrono::milliseconds timeout{5'000};
+
+  // Retries after the first try of a batch: 0 means one try. Retry n waits retry_delay * 2^(n-1),
+  // at most 30 s (or retry_delay, where that is longer), plus up to half of it by chance; a
+  // Retry-After of the server may make it longer, up to 5 minutes. With the defaults a batch
+  // outlives an outage of about 7 s.
+  int retry_attempts = 3;
+  std::chrono::milliseconds retry_delay{1'000};
+
+  // Whether the server's certificate is verified. Off, anyone on the way can read the records.
+  bool verify_ssl = true;
+  std::string ca_file;      // PEM file of certificate authorities; empty: the system's
+  std::string client_cert;  // PEM file shown to the server; empty: none
+  std::string client_key;   // PEM file of its key; empty: the key is in client_cert
+  std::string proxy;        // URL; empty: as the environment says (https_proxy, no_proxy, ...)
+
+  // ---- batches
+
+  // Records in a request. 0: what the API's health answer takes, else one.
+  std::size_t batch_size = 0;
+  // Bytes of records in a request, before compression. A single larger record goes alone.
+  std::size_t batch_bytes = 1 << 20;
+  // How long a record may wait for others to share its request. 0: not at all.
+  std::chrono::milliseconds flush_interval{200};
+  Compression compression = Compression::automatic;
+
+  // ---- the queue
+
+  // Bytes of records kept in memory, at least 64 KiB. Untouched memory is not allocated. A record
+  // is at most half of it, a batch a quarter.
+  std::size_t queue_bytes = 64 << 20;
+  Overflow overflow = Overflow::drop_newest;
+  std::chrono::milliseconds block_timeout{1'000};
+  // A longer record is cut, its message first, and marked. At least 1 KiB.
+  std::size_t max_record_bytes = 1 << 20;
+
+  // Off: a log call returns after the server's verdict on its record, at most the time that all
+  // retries take. For command-line tools and tests.
+  bool background = true;
+
+  // How long close(), and flush() without a timeout, may wait.
+  std::chrono::milliseconds close_timeout{5'000};
+
+  // ---- contents
+
+  // Written into every record at top level, for example service and environment. A name of the
+  // record's own fields is refused.
+  std::vector<Field> fields;
+
+  // Receives each error report, one line without its end, at most one for each cause in 30 s. It
+  // is called as `auth` is. Empty: the line is written to standard error.
+  std::function<void(std::string_view line)> report;
+};
+
+}  // namespace log_aggregator

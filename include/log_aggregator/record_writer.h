@@ -1,0 +1,85 @@
+// RecordWriter writes one canonical record: the JSON object that the API takes, which is also what
+// the queue holds and what goes over the wire.
+//
+//   RecordWriter writer(handler.record_prefix(), handler.options().max_record_bytes);
+//   writer.begin(unix_microseconds, "INFO");
+//   writer.message("user logged in");
+//   writer.field("logger_name", "app.login");
+//   writer.begin_extra();
+//   writer.json().key("user_id");
+//   writer.json().integer(123);
+//   writer.end_extra();
+//   handler.log(20, writer.finish());
+//
+// Parts may come in any order between begin and finish, each at most once. A record that would be longer than the limit is cut:
+// the message first, then exception, stack and extra, each marked as cut. Keeps its buffer from
+// record to record. Not thread-safe: one writer for each thread.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "log_aggregator/json_writer.h"
+#include "log_aggregator/options.h"
+
+namespace log_aggregator {
+
+class RecordWriter {
+ public:
+  // `prefix` is Handler::record_prefix(): the host and the static fields, ready as JSON.
+  RecordWriter(std::string prefix, std::size_t max_record_bytes);
+
+  // Starts a record, forgetting any before it. `unix_microseconds` becomes
+  // 2025-03-27T08:02:51.123456+00:00; `level` is the API's name for it.
+  void begin(std::int64_t unix_microseconds, std::string_view level);
+  void message(std::string_view utf8);
+  void field(std::string_view name, std::string_view utf8);
+  void field(std::string_view name, std::int64_t value);
+  void exception(std::string_view utf8);
+  void stack(std::string_view utf8);
+
+  // Between these two, keys and values are written to json().
+  void begin_extra();
+  void end_extra();
+
+  // For values of any shape. While full() is true, a caller should stop adding elements and close
+  // what it has open: what follows would be cut in any case.
+  JsonWriter& json() { return json_; }
+  bool full() const { return json_.size() > max_bytes_; }
+
+  // The whole record, valid until the next begin().
+  std::string_view finish();
+
+  // Makes `json`, an object with fields of the caller's choice written by json() after reset(), a
+  // record as it is. Longer than the limit, it is replaced by a record that says so.
+  void reset();
+  std::string_view finish_custom();
+
+ private:
+  // Where a part that may be cut lies in the buffer: the inside of its quotes or braces.
+  struct Part {
+    std::size_t begin = 0;
+    std::size_t end = 0;
+    std::size_t size() const { return end - begin; }
+  };
+
+  void text_part(std::string_view name, std::string_view utf8, Part& part);
+  void cut_text(Part& part);
+  void cut_extra();
+  void shift_parts(std::size_t from, std::size_t removed);
+
+  const std::string prefix_;
+  const std::size_t max_bytes_;
+  JsonWriter json_;
+  Part message_, exception_, stack_, extra_;
+  std::int64_t cached_second_ = -1;  // of timestamp_, which is reused within one second
+  char timestamp_[32];
+};
+
+// ,"host":"...","service":"..." as RecordWriter's constructor takes it.
+std::string record_prefix(std::string_view host, const std::vector<Field>& fields);
+
+}  // namespace log_aggregator

@@ -1,0 +1,47 @@
+// Stats: what became of every record that was logged through a handler.
+//
+// At any moment accepted = delivered + pending + the sum of dropped.
+
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace log_aggregator {
+
+// Why a record was given up. Names and order are part of the interface: do not change, add at the
+// end.
+enum class DropCause {
+  queue_full,         // the queue was full and the policy is drop_newest
+  evicted,            // made room for newer records under drop_oldest
+  block_timeout,      // the queue stayed full for block_timeout under block
+  retries_exhausted,  // the network or the server failed until retry_attempts ran out
+  refused,            // the server answered that it will not take the record (4xx)
+  unauthorized,       // 401 or 403, also with fresh credentials
+  too_large,          // 413 for this record alone
+  closed,             // logged after close(), or left over when close_timeout ended
+  reentrant,          // logged from inside the handler's own callbacks
+  out_of_memory,      // no memory to keep it
+};
+inline constexpr std::size_t kDropCauses = 10;
+
+std::string_view drop_cause_name(DropCause cause);
+
+struct Stats {
+  std::uint64_t accepted = 0;   // records that log calls handed over
+  std::uint64_t delivered = 0;  // acknowledged by the server with 2xx
+  std::array<std::uint64_t, kDropCauses> dropped{};  // indexed by DropCause
+  std::uint64_t pending = 0;                         // queued or under way
+  std::uint64_t pending_bytes = 0;                   // their size as JSON
+  std::uint64_t retries = 0;                         // requests sent again after a failure
+  std::uint64_t batches = 0;                         // requests that delivered records
+  std::uint64_t bytes_sent = 0;  // bodies of all requests, as they went over the wire
+  std::string last_error;        // the newest failure; empty when there was none
+
+  std::uint64_t dropped_total() const;
+};
+
+}  // namespace log_aggregator

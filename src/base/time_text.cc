@@ -1,0 +1,52 @@
+#include "src/base/time_text.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+namespace log_aggregator {
+namespace {
+
+// Where the parts stand in 2025-03-27T08:02:51.123456+00:00.
+constexpr std::size_t kMicrosecondsAt = 20;
+
+constexpr std::int64_t kFirstSecond = -62'135'596'800;  // 0001-01-01T00:00:00
+constexpr std::int64_t kLastSecond = 253'402'300'799;   // 9999-12-31T23:59:59
+
+void put_digits(char* out, unsigned value, int count) {
+  for (int i = count - 1; i >= 0; --i) {
+    out[i] = static_cast<char>('0' + value % 10);
+    value /= 10;
+  }
+}
+
+}  // namespace
+
+void format_microseconds(int microseconds, char* out) {
+  put_digits(out + kMicrosecondsAt, static_cast<unsigned>(microseconds), 6);
+}
+
+void format_timestamp(std::int64_t unix_microseconds, char* out) {
+  using std::chrono::days;
+  using std::chrono::floor;
+  using std::chrono::seconds;
+  const std::chrono::sys_time<std::chrono::microseconds> exact{
+      std::chrono::microseconds(unix_microseconds)};
+  const auto whole = floor<seconds>(exact).time_since_epoch();
+  const std::chrono::sys_seconds second{
+      seconds(std::clamp<std::int64_t>(whole.count(), kFirstSecond, kLastSecond))};
+  const auto day = floor<days>(second);
+  const std::chrono::year_month_day date{day};
+  const std::chrono::hh_mm_ss<seconds> time{second - day};
+
+  std::memcpy(out, "0000-00-00T00:00:00.000000+00:00", kTimestampLength);
+  put_digits(out, static_cast<unsigned>(static_cast<int>(date.year())), 4);
+  put_digits(out + 5, static_cast<unsigned>(date.month()), 2);
+  put_digits(out + 8, static_cast<unsigned>(date.day()), 2);
+  put_digits(out + 11, static_cast<unsigned>(time.hours().count()), 2);
+  put_digits(out + 14, static_cast<unsigned>(time.minutes().count()), 2);
+  put_digits(out + 17, static_cast<unsigned>(time.seconds().count()), 2);
+  format_microseconds(static_cast<int>((exact.time_since_epoch() - whole).count()), out);
+}
+
+}  // namespace log_aggregator

@@ -1,0 +1,466 @@
+#include "src/deliver/delivery.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "src/base/uuid.h"
+#include "src/deliver/redact.h"
+#include "src/deliver/retry.h"
+
+namespace log_aggregator {
+namespace {
+
+constexpr Clock::TimePoint kNever = Clock::TimePoint::max();
+
+// Records in the batch in hand while nobody knows yet how many the API takes.
+constexpr std::size_t kRecordsBeforeAnswer = 1'000;
+
+// Log-Aggregator-Sequence stays below 4 KiB: a range is two numbers of up to 20 digits, a dash and
+// a comma.
+constexpr std::size_t kMaxRanges = 4096 / 42;
+
+// How long an API whose health answer was an error of its own is taken for one that says nothing.
+constexpr std::chrono::seconds kDoubtfulPlanLife{30};
+
+struct DoorCause {
+  DropCause cause;
+  std::string_view why;
+};
+constexpr DoorCause kDoorCauses[] = {
+    {DropCause::queue_full, "the queue is full (queue_bytes, overflow drop_newest)"},
+    {DropCause::evicted, "older records made room for newer ones (overflow drop_oldest)"},
+    {DropCause::block_timeout, "the queue stayed full for block_timeout (overflow block)"},
+    {DropCause::reentrant, "logged from inside the handler's own auth or report callback"},
+    {DropCause::out_of_memory, "no memory to queue them"},
+};
+
+std::size_t body_bytes(std::span<const RecordView> records) {
+  std::size_t bytes = 0;
+  for (const RecordView& record : records) bytes += record.payload.size() + 1;
+  return bytes;
+}
+
+// How many of the records, at least one, a request of that plan holds.
+std::size_t fitting_records(std::span<const RecordView> records, const Plan& plan) {
+  const std::size_t most = std::min(records.size(), plan.max_records);
+  if (body_bytes(records.first(most)) <= plan.max_bytes) return most;
+  std::size_t bytes = 0;
+  std::size_t count = 0;
+  while (count < most && bytes + records[count].payload.size() + 1 <= plan.max_bytes) {
+    bytes += records[count++].payload.size() + 1;
+  }
+  return std::max<std::size_t>(count, 1);
+}
+
+bool is_transient(int status) { return status >= 500 || status == 408 || status == 429; }
+
+}  // namespace
+
+Delivery::Delivery(const Options& options, const Endpoint& endpoint, Journal& journal,
+                   Transport& transport, Mailbox& mailbox, const Clock& clock)
+    : options_(options),
+      endpoint_(endpoint),
+      journal_(journal),
+      transport_(transport),
+      mailbox_(mailbox),
+      clock_(clock),
+      journal_id_(make_uuid()),
+      credentials_(options, mailbox, clock),
+      reporter_(options, mailbox, clock),
+      random_(std::random_device{}()),
+      close_deadline_(kNever.time_since_epoch().count()) {}
+
+// ---- any thread
+
+void Delivery::flush_through(std::uint64_t sequence) noexcept {
+  std::uint64_t seen = flush_through_.load(std::memory_order_relaxed);
+  while (seen < sequence &&
+         !flush_through_.compare_exchange_weak(seen, sequence, std::memory_order_relaxed)) {
+  }
+  transport_.wake();
+}
+
+void Delivery::close(Clock::TimePoint deadline) noexcept {
+  const auto count = deadline.time_since_epoch().count();
+  auto seen = close_deadline_.load(std::memory_order_relaxed);
+  while (count < seen &&
+         !close_deadline_.compare_exchange_weak(seen, count, std::memory_order_relaxed)) {
+  }
+  transport_.wake();
+}
+
+void Delivery::fill(Stats& stats) const {
+  stats.retries = retries_.load(std::memory_order_relaxed);
+  stats.batches = batches_.load(std::memory_order_relaxed);
+  stats.bytes_sent = bytes_sent_.load(std::memory_order_relaxed);
+  const MutexLock lock(stats_mutex_);
+  stats.last_error = last_error_;
+}
+
+Clock::TimePoint Delivery::close_deadline() const {
+  return Clock::TimePoint(
+      Clock::TimePoint::duration(close_deadline_.load(std::memory_order_relaxed)));
+}
+
+bool Delivery::closing() const { return close_deadline() != kNever; }
+
+void Delivery::set_last_error(const std::string& error) {
+  const MutexLock lock(stats_mutex_);
+  last_error_ = error;
+}
+
+// ---- one round
+
+bool Delivery::step() {
+  report_drops_at_the_door();
+  if (closing() && clock_.now() >= close_deadline()) return finish_closing();
+  if (under_way_ != UnderWay::nothing) {
+    wait_for_answer(close_deadline());
+  } else if (!pieces_.empty()) {
+    return try_front();
+  } else {
+    const Journal::Amount unread = journal_.unread();
+    if (unread.records == 0 && closing()) return finish_closing();
+    if (batch_is_due(unread)) {
+      take_batch();
+    } else {
+      wait_for_records(unread);
+    }
+  }
+  return true;
+}
+
+bool Delivery::try_front() {
+  Piece& front = pieces_.front();
+  if (closing() && !std::exchange(hurried_, true)) front.not_before = clock_.now();
+  if (clock_.now() >= front.not_before) {
+    send_front();
+  } else if (front.not_before >= close_deadline()) {
+    return finish_closing();  // there will be no other try
+  } else {
+    wait_for_answer(front.not_before);
+  }
+  return true;
+}
+
+void Delivery::wait_for_answer(Clock::TimePoint until) {
+  const std::optional<Response> response = transport_.poll(until);
+  if (!response) return;
+  if (std::exchange(under_way_, UnderWay::nothing) == UnderWay::health) {
+    conclude_health(*response);
+  } else {
+    conclude_records(*response);
+  }
+  settle_finished();
+}
+
+// ---- batches
+
+std::size_t Delivery::batch_record_limit() const {
+  if (plan_) return plan_->max_records;
+  return options_.batch_size > 0 ? options_.batch_size : kRecordsBeforeAnswer;
+}
+
+std::size_t Delivery::batch_byte_limit() const {
+  return plan_ ? plan_->max_bytes : options_.batch_bytes;
+}
+
+bool Delivery::batch_is_due(const Journal::Amount& unread) {
+  if (unread.records == 0) {
+    waiting_since_.reset();
+    return false;
+  }
+  if (!waiting_since_) waiting_since_ = clock_.now();
+  return closing() || flush_through_.load(std::memory_order_relaxed) > read_through_ ||
+         unread.records >= batch_record_limit() || unread.bytes >= batch_byte_limit() ||
+         clock_.now() >= *waiting_since_ + options_.flush_interval;
+}
+
+void Delivery::wait_for_records(const Journal::Amount& unread) {
+  const bool idle = unread.records == 0;
+  const bool there = idle ? journal_.wake_at(1, 1)
+                          : journal_.wake_at(batch_record_limit(), batch_byte_limit());
+  if (there) return;
+  const auto until = idle ? kNever : *waiting_since_ + options_.flush_interval;
+  transport_.poll(std::min(until, close_deadline()));
+}
+
+// The piece is filled where it stands, so that running out of memory loses no record of it.
+void Delivery::take_batch() {
+  waiting_since_.reset();
+  std::vector<RecordView>& records = pieces_.emplace_back().records;
+  std::size_t bytes = 0;
+  std::size_t ranges = 1;
+  while (const std::optional<RecordView> record = journal_.peek()) {
+    const std::size_t size = record->payload.size() + 1;
+    if (!records.empty()) {
+      if (records.size() >= batch_record_limit() || bytes + size > batch_byte_limit()) break;
+      if (record->sequence != records.back().sequence + 1 && ++ranges > kMaxRanges) break;
+    }
+    records.push_back(*record);
+    bytes += size;
+    read_through_ = record->sequence;
+    journal_.advance();
+  }
+  if (records.empty()) pieces_.pop_back();
+}
+
+// The first `count` records become a piece of their own, before the rest.
+void Delivery::split_front(std::size_t count) {
+  pieces_.push_front(pieces_.front());
+  Piece& first = pieces_[0];
+  Piece& rest = pieces_[1];
+  first.records.resize(count);
+  rest.records.erase(rest.records.begin(),
+                     rest.records.begin() + static_cast<std::ptrdiff_t>(count));
+}
+
+void Delivery::settle_finished() {
+  while (!pieces_.empty() && pieces_.front().finished) {
+    const Piece& piece = pieces_.front();
+    journal_.settle({.through = piece.records.back().sequence,
+                     .records = piece.records.size(),
+                     .bytes = body_bytes(piece.records) - piece.records.size(),
+                     .dropped = piece.dropped,
+                     .first_lost = piece.first_lost});
+    pieces_.pop_front();
+    mailbox_.notify();
+  }
+}
+
+// ---- requests
+
+void Delivery::send_front() {
+  Result<Headers> headers = credentials_.get();
+  if (!headers.ok()) {
+    fail_attempt("no credentials: " + safe_excerpt(headers.status().message()), nullptr);
+    settle_finished();
+  } else if (!plan_ || clock_.now() >= plan_expires_) {
+    ask_health(std::move(headers.value()));
+  } else {
+    send_records(std::move(headers.value()));
+  }
+}
+
+void Delivery::ask_health(Headers headers) {
+  transport_.submit({.method = Request::Method::get,
+                     .url = endpoint_.health_url,
+                     .headers = std::move(headers),
+                     .body = {},
+                     .timeout = options_.timeout});
+  under_way_ = UnderWay::health;
+}
+
+void Delivery::send_records(Headers headers) {
+  const std::size_t count = fitting_records(pieces_.front().records, *plan_);
+  if (count < pieces_.front().records.size()) split_front(count);
+  const Piece& front = pieces_.front();
+
+  Request request{.method = Request::Method::post,
+                  .url = endpoint_.url,
+                  .headers = std::move(headers),
+                  .body = {},
+                  .timeout = options_.timeout};
+  request.headers.push_back({"Content-Type", std::string(content_type(plan_->shape))});
+  request.headers.push_back({"Log-Aggregator-Journal", journal_id_});
+  request.headers.push_back({"Log-Aggregator-Sequence", sequence_ranges(front.records)});
+  body_.clear();
+  append_body(plan_->shape, front.records, body_);
+  if (plan_->encoding != Encoding::none &&
+      compressor_.compress(plan_->encoding, body_, request.body)) {
+    request.headers.push_back(
+        {"Content-Encoding", std::string(encoding_name(plan_->encoding))});
+  } else {
+    request.body = std::move(body_);
+  }
+
+  bytes_sent_.fetch_add(request.body.size(), std::memory_order_relaxed);
+  if (front.failures > 0) retries_.fetch_add(1, std::memory_order_relaxed);
+  transport_.submit(std::move(request));
+  under_way_ = UnderWay::records;
+}
+
+// ---- answers
+
+void Delivery::conclude_health(const Response& response) {
+  if (response.status == 0) {
+    fail_attempt(describe(response), nullptr);
+    return;
+  }
+  const bool healthy = response.status >= 200 && response.status <= 299;
+  plan_ = make_plan(options_, healthy ? parse_capabilities(response.body) : Capabilities{});
+  plan_expires_ = is_transient(response.status) ? clock_.now() + kDoubtfulPlanLife : kNever;
+  posts_since_health_ = 0;
+}
+
+void Delivery::conclude_records(const Response& response) {
+  note_connection(response);
+  if (response.status == 0) {
+    fail_attempt(describe(response), nullptr);
+    return;
+  }
+  Piece& front = pieces_.front();
+  const Verdict verdict = judge(response.status, response.body, front.records.size());
+  switch (verdict.fate) {
+    case Fate::stored:
+      accept();
+      return;
+    case Fate::partly:
+      drop_refused(verdict, response);
+      return;
+    case Fate::retry:
+      fail_attempt(describe(response), &response);
+      return;
+    case Fate::too_large:
+      reopen_question();
+      halve_or_drop(DropCause::too_large, response);
+      return;
+    case Fate::unsupported:
+      reopen_question();
+      if (std::exchange(front.renegotiated, true)) drop_front(DropCause::refused, response);
+      return;
+    case Fate::unauthorized:
+      reopen_question();
+      if (!credentials_.refresh() || std::exchange(front.reauthorized, true)) {
+        drop_all(DropCause::unauthorized, describe(response));
+      }
+      return;
+    case Fate::poisoned:
+      halve_or_drop(DropCause::refused, response);
+      return;
+    case Fate::refused:
+      drop_front(DropCause::refused, response);
+      return;
+  }
+}
+
+// Behind a new connection may be another server. A server that closes each connection, which the
+// first request after the health answer shows, tells nothing by that.
+void Delivery::note_connection(const Response& response) {
+  const bool first = posts_since_health_++ == 0;
+  if (response.status == 0) {
+    reopen_question();
+  } else if (response.new_connection && first) {
+    connection_persists_ = false;
+  } else if (response.new_connection && connection_persists_) {
+    reopen_question();
+  }
+}
+
+// ---- what becomes of the piece in front
+
+void Delivery::accept() {
+  pieces_.front().finished = true;
+  batches_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Delivery::fail_attempt(const std::string& why, const Response* response) {
+  Piece& front = pieces_.front();
+  set_last_error(why);
+  if (++front.failures > options_.retry_attempts) {
+    drop_front(DropCause::retries_exhausted, why);
+    return;
+  }
+  const double chance = static_cast<double>(random_()) / static_cast<double>(random_.max());
+  auto wait = retry_wait(front.failures, options_.retry_delay, chance);
+  if (response != nullptr) {
+    const auto asked = parse_retry_after(response->retry_after, clock_.wall_now());
+    wait = std::max(wait, asked.value_or(wait));
+  }
+  front.not_before = clock_.now() + wait;
+}
+
+void Delivery::drop_refused(const Verdict& verdict, const Response& response) {
+  Piece& front = pieces_.front();
+  for (const RefusedRecord& refused : verdict.refused) {
+    mark_dropped(front, front.records[refused.index], DropCause::refused);
+  }
+  const std::string why = describe(response);
+  set_last_error(why);
+  reporter_.dropped(DropCause::refused, verdict.refused.size(), why);
+  accept();
+}
+
+void Delivery::drop_front(DropCause cause, const Response& response) {
+  drop_front(cause, describe(response));
+}
+
+void Delivery::drop_front(DropCause cause, const std::string& why) {
+  drop(pieces_.front(), cause);
+  set_last_error(why);
+  reporter_.dropped(cause, pieces_.front().records.size(), why);
+}
+
+// What is true of the piece in front is true of all that are in hand.
+void Delivery::drop_all(DropCause cause, const std::string& why) {
+  std::uint64_t records = 0;
+  for (Piece& piece : pieces_) {
+    drop(piece, cause);
+    records += piece.records.size();
+  }
+  set_last_error(why);
+  reporter_.dropped(cause, records, why);
+}
+
+void Delivery::halve_or_drop(DropCause cause, const Response& response) {
+  const std::size_t records = pieces_.front().records.size();
+  if (records > 1) {
+    split_front(records / 2);
+  } else {
+    drop_front(cause, response);
+  }
+}
+
+void Delivery::drop(Piece& piece, DropCause cause) {
+  for (const RecordView& record : piece.records) mark_dropped(piece, record, cause);
+  piece.finished = true;
+}
+
+void Delivery::mark_dropped(Piece& piece, const RecordView& record, DropCause cause) {
+  ++piece.dropped[static_cast<std::size_t>(cause)];
+  piece.first_lost = std::min(piece.first_lost, record.sequence);
+}
+
+std::string Delivery::describe(const Response& response) const {
+  if (response.status == 0) return endpoint_.shown + ": " + safe_excerpt(response.error);
+  std::string text = endpoint_.shown + " answered " + std::to_string(response.status);
+  if (!response.body.empty()) {
+    text += ": " +
+            safe_excerpt(response.body, credentials_.known(), pieces_.front().records);
+  }
+  return text;
+}
+
+// ---- the end
+
+void Delivery::report_drops_at_the_door() {
+  Stats stats;
+  journal_.fill(stats);
+  for (const auto& [cause, why] : kDoorCauses) {
+    const auto i = static_cast<std::size_t>(cause);
+    const std::uint64_t fresh = stats.dropped[i] - reported_at_the_door_[i];
+    if (fresh == 0) continue;
+    reported_at_the_door_[i] = stats.dropped[i];
+    reporter_.dropped(cause, fresh, why);
+  }
+}
+
+bool Delivery::finish_closing() {
+  transport_.cancel();
+  under_way_ = UnderWay::nothing;
+  pieces_.clear();
+  left_over_ = journal_.abandon();
+  if (left_over_ > 0) {
+    Stats stats;
+    fill(stats);
+    std::string why = "not delivered before close_timeout ended";
+    if (!stats.last_error.empty()) why += "; last error: " + stats.last_error;
+    reporter_.dropped(DropCause::closed, left_over_, why);
+  }
+  report_drops_at_the_door();
+  reporter_.finish();
+  return false;
+}
+
+}  // namespace log_aggregator

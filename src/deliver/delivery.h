@@ -1,0 +1,164 @@
+// Delivery takes records from the journal to the API: it forms batches, sends them, understands the
+// answers, retries, splits, and settles with the journal what became of each record.
+//
+//   journal -> take_batch -> pieces_ -> send -> conclude -> settle -> journal
+//
+// The records in hand are a list of pieces in the order of their sequence numbers: a batch starts
+// as one piece and is split where an answer asks for it. One request is under way at a time, for
+// the first piece that is not finished. step() is called by one thread, the worker, and waits in
+// the transport only; the methods that say so may be called by any thread and end that wait.
+//
+// What the API takes is asked before the first batch, and again after a reconnect, a 413, a 415 or
+// other credentials. An API that cannot be reached has not answered: it costs the batch in hand an
+// attempt, and the question stays open.
+
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <random>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "log_aggregator/options.h"
+#include "log_aggregator/stats.h"
+#include "src/base/clock.h"
+#include "src/base/mutex.h"
+#include "src/base/url.h"
+#include "src/deliver/compressor.h"
+#include "src/deliver/credentials.h"
+#include "src/deliver/mailbox.h"
+#include "src/deliver/reporter.h"
+#include "src/deliver/transport.h"
+#include "src/format/api_format.h"
+#include "src/format/capabilities.h"
+#include "src/format/verdict.h"
+#include "src/journal/journal.h"
+
+namespace log_aggregator {
+
+class Delivery {
+ public:
+  // Refers to all of them, which must outlive it.
+  Delivery(const Options& options, const Endpoint& endpoint, Journal& journal,
+           Transport& transport, Mailbox& mailbox, const Clock& clock);
+
+  // ---- the worker
+
+  // One round: take up a batch, send, wait, conclude. False when delivery has ended.
+  bool step();
+
+  // ---- any thread
+
+  // Ends the wait for a batch to fill for records up to this sequence number.
+  void flush_through(std::uint64_t sequence) noexcept;
+  // Delivers what is left, without waiting for batches to fill; at the deadline drops the rest.
+  // The journal must be closed already.
+  void close(Clock::TimePoint deadline) noexcept;
+  // A record is there that journal.wake_at waited for.
+  void wake() noexcept { transport_.wake(); }
+  // Records that closing gave up. For when step() has returned false.
+  std::uint64_t left_over() const { return left_over_.load(std::memory_order_relaxed); }
+  // Fills in what delivery knows: retries, batches, bytes_sent, last_error.
+  void fill(Stats& stats) const EXCLUDES(stats_mutex_);
+
+ private:
+  // Records that go into one request, and what has happened to them so far.
+  struct Piece {
+    std::vector<RecordView> records;
+    int failures = 0;               // attempts that failed
+    Clock::TimePoint not_before{};  // when to try again
+    bool renegotiated = false;      // a 415 has made us ask what the API takes
+    bool reauthorized = false;      // a 401 or 403 has made us ask for credentials
+    bool finished = false;
+    DropCounts dropped{};
+    std::uint64_t first_lost = Journal::kNoLoss;
+  };
+
+  // What the request under way is.
+  enum class UnderWay { nothing, health, records };
+
+  bool try_front();
+
+  // Batches
+  std::size_t batch_record_limit() const;
+  std::size_t batch_byte_limit() const;
+  bool batch_is_due(const Journal::Amount& unread);
+  void wait_for_records(const Journal::Amount& unread);
+  void take_batch();
+  void split_front(std::size_t count);
+  void settle_finished();
+
+  // Requests
+  void send_front();
+  void ask_health(Headers headers);
+  void send_records(Headers headers);
+  void wait_for_answer(Clock::TimePoint until);
+  void conclude_health(const Response& response);
+  void conclude_records(const Response& response);
+  void reopen_question() { plan_.reset(); }
+  void note_connection(const Response& response);
+
+  // Outcomes of the piece in front
+  void accept();
+  void fail_attempt(const std::string& why, const Response* response);
+  void drop_refused(const Verdict& verdict, const Response& response);
+  void drop_front(DropCause cause, const Response& response);
+  void drop_front(DropCause cause, const std::string& why);
+  void halve_or_drop(DropCause cause, const Response& response);
+  void drop_all(DropCause cause, const std::string& why);
+  static void drop(Piece& piece, DropCause cause);
+  static void mark_dropped(Piece& piece, const RecordView& record, DropCause cause);
+  std::string describe(const Response& response) const;
+
+  // The end
+  void report_drops_at_the_door();
+  bool finish_closing();
+  bool closing() const;
+  Clock::TimePoint close_deadline() const;
+  void set_last_error(const std::string& error) EXCLUDES(stats_mutex_);
+
+  // Constant after construction.
+  const Options& options_;
+  const Endpoint& endpoint_;
+  Journal& journal_;
+  Transport& transport_;
+  Mailbox& mailbox_;
+  const Clock& clock_;
+  const std::string journal_id_;
+
+  // The worker's.
+  Credentials credentials_;
+  Reporter reporter_;
+  Compressor compressor_;
+  std::deque<Piece> pieces_;
+  UnderWay under_way_ = UnderWay::nothing;
+  std::optional<Plan> plan_;         // empty: what the API takes is an open question
+  Clock::TimePoint plan_expires_{};  // early where the health answer was an error
+  int posts_since_health_ = 0;
+  bool connection_persists_ = true;
+  std::optional<Clock::TimePoint> waiting_since_;  // since when records wait for a full batch
+  std::uint64_t read_through_ = 0;                 // sequence number of the last one taken up
+  bool hurried_ = false;                           // closing has cut a wait for a retry short
+  DropCounts reported_at_the_door_{};
+  std::minstd_rand random_;
+  std::string body_;  // kept for its memory
+
+  // Set by any thread, read by the worker.
+  std::atomic<std::uint64_t> flush_through_{0};
+  std::atomic<Clock::TimePoint::rep> close_deadline_;  // the largest value: not closing
+
+  std::atomic<std::uint64_t> left_over_{0};
+  mutable Mutex stats_mutex_;
+  std::string last_error_ GUARDED_BY(stats_mutex_);
+  std::atomic<std::uint64_t> retries_{0};
+  std::atomic<std::uint64_t> batches_{0};
+  std::atomic<std::uint64_t> bytes_sent_{0};
+};
+
+}  // namespace log_aggregator

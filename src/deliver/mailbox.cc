@@ -1,0 +1,80 @@
+#include "src/deliver/mailbox.h"
+
+#include <utility>
+
+namespace log_aggregator {
+namespace {
+
+thread_local const Mailbox* current_mailbox = nullptr;
+
+}  // namespace
+
+bool Mailbox::inside_call() const { return current_mailbox == this; }
+
+void Mailbox::call_unlocked(const std::function<void()>& call) {
+  mutex_.unlock();
+  const Mailbox* outer = std::exchange(current_mailbox, this);
+  call();
+  current_mailbox = outer;
+  mutex_.lock();
+}
+
+bool Mailbox::run(const std::function<void()>& call) {
+  const MutexLock lock(mutex_);
+  if (servers_ > 0) {
+    slot_ = Slot::posted;
+    posted_ = &call;
+    changed_.notify_all();
+    // Servers may leave before one of them has begun it.
+    while (slot_ == Slot::running || (slot_ == Slot::posted && servers_ > 0)) {
+      changed_.wait(mutex_);
+    }
+    if (std::exchange(slot_, Slot::empty) == Slot::finished) return true;
+  }
+  if (detached_) return false;
+  worker_in_call_ = true;
+  call_unlocked(call);
+  worker_in_call_ = false;
+  changed_.notify_all();
+  return true;
+}
+
+void Mailbox::serve_one() {
+  slot_ = Slot::running;
+  call_unlocked(*posted_);
+  slot_ = Slot::finished;
+  changed_.notify_all();
+}
+
+bool Mailbox::serve_until(Clock::TimePoint deadline, const std::function<bool()>& done) {
+  const MutexLock lock(mutex_);
+  ++servers_;
+  bool is_done = done();
+  while (!is_done && std::chrono::steady_clock::now() < deadline) {
+    if (slot_ == Slot::posted) {
+      serve_one();
+    } else {
+      changed_.wait_until(mutex_, deadline);
+    }
+    is_done = done();
+  }
+  --servers_;
+  changed_.notify_all();
+  return is_done;
+}
+
+void Mailbox::notify() {
+  const MutexLock lock(mutex_);
+  changed_.notify_all();
+}
+
+bool Mailbox::detach(Clock::TimePoint deadline) {
+  const MutexLock lock(mutex_);
+  detached_ = true;
+  while (worker_in_call_ && std::chrono::steady_clock::now() < deadline) {
+    changed_.wait_until(mutex_, deadline);
+  }
+  return !worker_in_call_;
+}
+
+}  // namespace log_aggregator

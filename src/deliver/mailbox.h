@@ -1,0 +1,53 @@
+// Mailbox: where the worker has the application's callbacks run (credentials, reports).
+//
+// A callback may need a runtime's lock, as Python's, and that runtime may be shutting down. So it
+// runs on an application thread that waits in serve_until() where there is one, else on the worker
+// itself, unless detach() has forbidden that. One callback runs at a time.
+
+#pragma once
+
+#include <functional>
+
+#include "src/base/clock.h"
+#include "src/base/mutex.h"
+
+namespace log_aggregator {
+
+class Mailbox {
+ public:
+  // ---- the worker
+
+  // Has `call` run and returns when it is over. False, without running it, where it can run
+  // nowhere.
+  bool run(const std::function<void()>& call) EXCLUDES(mutex_);
+
+  // ---- any thread
+
+  // Runs what the worker posts until `done` is true or the time has come. Returns done(), which is
+  // asked again after each notify(). A call that has begun is finished first.
+  bool serve_until(Clock::TimePoint deadline, const std::function<bool()>& done) EXCLUDES(mutex_);
+  void notify() EXCLUDES(mutex_);
+
+  // From now on the worker runs no callback itself. Returns when it is out of the one it is in,
+  // false if that was not before the deadline.
+  bool detach(Clock::TimePoint deadline) EXCLUDES(mutex_);
+
+  // Whether the calling thread is inside a callback of this mailbox.
+  bool inside_call() const;
+
+ private:
+  enum class Slot { empty, posted, running, finished };
+
+  void call_unlocked(const std::function<void()>& call) REQUIRES(mutex_);
+  void serve_one() REQUIRES(mutex_);
+
+  Mutex mutex_;
+  CondVar changed_;
+  Slot slot_ GUARDED_BY(mutex_) = Slot::empty;
+  const std::function<void()>* posted_ GUARDED_BY(mutex_) = nullptr;
+  int servers_ GUARDED_BY(mutex_) = 0;
+  bool worker_in_call_ GUARDED_BY(mutex_) = false;
+  bool detached_ GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace log_aggregator

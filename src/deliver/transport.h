@@ -1,0 +1,51 @@
+// Transport: HTTP as delivery needs it. One request is under way at a time; poll() is also where
+// the worker sleeps, so that one call wakes it whatever it waits for.
+
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "log_aggregator/options.h"
+#include "src/base/clock.h"
+
+namespace log_aggregator {
+
+struct Request {
+  enum class Method { get, post };
+  Method method = Method::get;
+  std::string url;
+  Headers headers;
+  std::string body;
+  std::chrono::milliseconds timeout{0};  // the total, until the answer is complete
+};
+
+struct Response {
+  int status = 0;           // 0: there was no answer, and `error` says why
+  std::string error;        // for people; without secrets
+  std::string body;         // its first 4 MiB
+  std::string retry_after;  // the header's value; empty: none
+  bool new_connection = false;
+};
+
+class Transport {
+ public:
+  virtual ~Transport() = default;
+
+  // ---- one thread
+
+  virtual void submit(Request request) = 0;
+  // Waits for the answer, wake() or the time, whichever is first, and returns the answer if that
+  // is what came. May return early without one.
+  virtual std::optional<Response> poll(Clock::TimePoint until) = 0;
+  // Gives the request under way up.
+  virtual void cancel() = 0;
+
+  // ---- any thread
+
+  // Ends a poll that waits, or else the next one.
+  virtual void wake() noexcept = 0;
+};
+
+}  // namespace log_aggregator

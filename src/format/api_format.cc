@@ -1,0 +1,78 @@
+#include "src/format/api_format.h"
+
+#include <algorithm>
+
+namespace log_aggregator {
+namespace {
+
+Shape choose_shape(std::size_t max_records, const Capabilities& takes) {
+  if (max_records == 1) return Shape::object;
+  return takes.ndjson ? Shape::ndjson : Shape::array;
+}
+
+Encoding choose_encoding(Compression compression, const Capabilities& takes) {
+  switch (compression) {
+    case Compression::zstd:
+      return Encoding::zstd;
+    case Compression::gzip:
+      return Encoding::gzip;
+    case Compression::none:
+      return Encoding::none;
+    case Compression::automatic:
+      break;
+  }
+  if (takes.zstd) return Encoding::zstd;
+  return takes.gzip ? Encoding::gzip : Encoding::none;
+}
+
+}  // namespace
+
+Plan make_plan(const Options& options, const Capabilities& takes) {
+  Plan plan;
+  plan.max_records = options.batch_size > 0 ? options.batch_size : takes.max_records;
+  plan.max_bytes = std::min(options.batch_bytes, takes.max_bytes);
+  plan.shape = choose_shape(plan.max_records, takes);
+  plan.encoding = choose_encoding(options.compression, takes);
+  return plan;
+}
+
+std::string_view content_type(Shape shape) {
+  return shape == Shape::ndjson ? "application/x-ndjson" : "application/json";
+}
+
+std::string_view encoding_name(Encoding encoding) {
+  switch (encoding) {
+    case Encoding::zstd:
+      return "zstd";
+    case Encoding::gzip:
+      return "gzip";
+    case Encoding::none:
+      break;
+  }
+  return "";
+}
+
+void append_body(Shape shape, std::span<const RecordView> records, std::string& body) {
+  const char separator = shape == Shape::ndjson ? '\n' : ',';
+  if (shape == Shape::array) body += '[';
+  for (const RecordView& record : records) {
+    if (&record != records.data()) body += separator;
+    body += record.payload;
+  }
+  if (shape == Shape::array) body += ']';
+  if (shape == Shape::ndjson) body += '\n';
+}
+
+std::string sequence_ranges(std::span<const RecordView> records) {
+  std::string text;
+  for (std::size_t at = 0; at < records.size();) {
+    std::size_t end = at + 1;
+    while (end < records.size() && records[end].sequence == records[end - 1].sequence + 1) ++end;
+    if (!text.empty()) text += ',';
+    text += std::to_string(records[at].sequence) + '-' + std::to_string(records[end - 1].sequence);
+    at = end;
+  }
+  return text;
+}
+
+}  // namespace log_aggregator

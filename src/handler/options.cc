@@ -1,0 +1,157 @@
+#include "src/handler/options.h"
+
+#include <curl/curl.h>
+#include <simdjson.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <string>
+
+#include "log_aggregator/record_writer.h"
+#include "src/base/base64.h"
+
+namespace log_aggregator {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::size_t kMinQueueBytes = 64 << 10;
+constexpr std::size_t kMinRecordBytes = 1 << 10;
+
+// Names that RecordWriter's users write, or the API adds.
+constexpr std::string_view kRecordFields[] = {
+    "timestamp", "level",       "message",  "host",     "host_process", "logger_name", "module",
+    "filename",  "funcName",    "lineno",   "pathname", "process",      "processName", "thread",
+    "threadName", "taskName",   "exception", "stack",   "extra",        "trace_id",    "span_id",
+    "id"};
+
+Status wrong(std::string_view option, std::string_view must) {
+  return Status::invalid_argument(std::string(option) + " must " + std::string(must));
+}
+
+bool has_line_break_or_nul(std::string_view text) {
+  return text.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos;
+}
+
+bool is_header_name(std::string_view name) {
+  constexpr std::string_view kPunctuation = "!#$%&'*+-.^_`|~";
+  return !name.empty() && std::all_of(name.begin(), name.end(), [&](unsigned char c) {
+    return std::isalnum(c) != 0 || kPunctuation.find(static_cast<char>(c)) != std::string_view::npos;
+  });
+}
+
+Status check_numbers(const Options& options) {
+  const milliseconds none{0};
+  if (options.timeout <= none) return wrong("timeout", "be above 0");
+  if (options.auth_ttl <= none) return wrong("auth_ttl", "be above 0");
+  if (options.retry_attempts < 0) return wrong("retry_attempts", "not be negative");
+  if (options.retry_delay < none) return wrong("retry_delay", "not be negative");
+  if (options.flush_interval < none) return wrong("flush_interval", "not be negative");
+  if (options.block_timeout < none) return wrong("block_timeout", "not be negative");
+  if (options.close_timeout < none) return wrong("close_timeout", "not be negative");
+  if (options.batch_bytes == 0) return wrong("batch_bytes", "be above 0");
+  if (options.queue_bytes < kMinQueueBytes) return wrong("queue_bytes", "be at least 65536");
+  if (options.max_record_bytes < kMinRecordBytes) {
+    return wrong("max_record_bytes", "be at least 1024");
+  }
+  return {};
+}
+
+Status check_fields(const std::vector<Field>& fields) {
+  simdjson::dom::parser parser;
+  for (const Field& field : fields) {
+    if (std::find(std::begin(kRecordFields), std::end(kRecordFields), field.name) !=
+        std::end(kRecordFields)) {
+      return wrong("fields", "not contain \"" + field.name + "\": records have such a field");
+    }
+    simdjson::dom::element value;
+    if (parser.parse(field.json).get(value) != simdjson::SUCCESS) {
+      return wrong("fields", "have JSON values; that of \"" + field.name + "\" is none");
+    }
+  }
+  return {};
+}
+
+Status check_files(const Options& options) {
+  const std::array<std::pair<std::string_view, const std::string*>, 3> files{
+      {{"ca_file", &options.ca_file},
+       {"client_cert", &options.client_cert},
+       {"client_key", &options.client_key}}};
+  for (const auto& [option, path] : files) {
+    if (!path->empty() && ::access(path->c_str(), R_OK) != 0) {
+      return wrong(option, "name a file that can be read; " + *path + " cannot");
+    }
+  }
+  if (!options.client_key.empty() && options.client_cert.empty()) {
+    return wrong("client_key", "come with client_cert");
+  }
+  return {};
+}
+
+Status check_proxy(const std::string& proxy) {
+  if (proxy.empty()) return {};
+  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> url(curl_url(), &curl_url_cleanup);
+  if (url && curl_url_set(url.get(), CURLUPART_URL, proxy.c_str(),
+                          CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK) {
+    return {};
+  }
+  return wrong("proxy", "be a URL such as http://proxy:3128");
+}
+
+std::string host_name() {
+  char name[256] = "";
+  if (::gethostname(name, sizeof name - 1) != 0 || name[0] == '\0') return "localhost";
+  return name;
+}
+
+}  // namespace
+
+Header basic_auth(std::string_view user, std::string_view password) {
+  std::string pair(user);
+  pair += ':';
+  pair += password;
+  return {"Authorization", "Basic " + base64_encode(pair)};
+}
+
+Status check_header(const Header& header) {
+  if (!is_header_name(header.name)) {
+    return Status::invalid_argument("a header's name must consist of letters, digits and dashes");
+  }
+  if (has_line_break_or_nul(header.value)) {
+    return Status::invalid_argument("the value of header " + header.name +
+                                    " must not contain line breaks or NUL");
+  }
+  return {};
+}
+
+Result<Endpoint> prepare_options(Options& options) {
+  Result<Endpoint> endpoint = parse_endpoint(options.api_endpoint);
+  if (!endpoint.ok()) return endpoint;
+  for (const Status& status : {check_numbers(options), check_fields(options.fields),
+                               check_files(options), check_proxy(options.proxy)}) {
+    if (!status.ok()) return status;
+  }
+  if (options.host.empty()) options.host = host_name();
+  if (has_line_break_or_nul(options.host)) {
+    return wrong("host", "not contain line breaks or NUL");
+  }
+  for (const Header& header : options.headers) {
+    if (Status status = check_header(header); !status.ok()) return status;
+  }
+  if (endpoint->has_credentials) {
+    options.headers.push_back(basic_auth(endpoint->user, endpoint->password));
+  }
+  options.api_endpoint = endpoint->url;
+
+  // One record must fit the queue, and a full queue must make a full batch.
+  options.max_record_bytes = std::min(options.max_record_bytes, options.queue_bytes / 2);
+  options.batch_bytes = std::min(options.batch_bytes, options.queue_bytes / 4);
+  if (record_prefix(options.host, options.fields).size() > options.max_record_bytes / 4) {
+    return wrong("max_record_bytes", "be at least four times as much as host and fields take");
+  }
+  return endpoint;
+}
+
+}  // namespace log_aggregator

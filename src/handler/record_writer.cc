@@ -1,0 +1,165 @@
+#include "log_aggregator/record_writer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "src/base/time_text.h"
+
+namespace log_aggregator {
+namespace {
+
+static_assert(kTimestampLength == 32);
+
+constexpr std::string_view kCutMark = "\xE2\x80\xA6[cut]";  // an ellipsis, then [cut]
+
+// The largest length <= `length` at which `escaped`, the inside of a JSON string, can be cut
+// without splitting an escape or a character.
+std::size_t cut_boundary(std::string_view escaped, std::size_t length) {
+  while (length > 0 && (static_cast<unsigned char>(escaped[length]) & 0xC0) == 0x80) --length;
+  const std::size_t longest_escape = 6;  // \u001f
+  for (std::size_t back = 1; back < longest_escape && back <= length; ++back) {
+    const std::size_t at = length - back;
+    if (escaped[at] != '\\') continue;
+    std::size_t run = 1;
+    while (run <= at && escaped[at - run] == '\\') ++run;
+    if (run % 2 == 0) return length;  // escaped backslashes only: nothing is open
+    const std::size_t escape_length = escaped[at + 1] == 'u' ? 6 : 2;
+    return back < escape_length ? at : length;
+  }
+  return length;
+}
+
+}  // namespace
+
+std::string record_prefix(std::string_view host, const std::vector<Field>& fields) {
+  JsonWriter json;
+  json.begin_object();
+  json.key("host");
+  json.string(host);
+  for (const Field& field : fields) {
+    json.key(field.name);
+    json.raw(field.json);
+  }
+  return std::string(json.text().substr(1));
+}
+
+RecordWriter::RecordWriter(std::string prefix, std::size_t max_record_bytes)
+    : prefix_(std::move(prefix)), max_bytes_(max_record_bytes) {}
+
+void RecordWriter::begin(std::int64_t unix_microseconds, std::string_view level) {
+  constexpr std::int64_t kMicrosecondsPerSecond = 1'000'000;
+  std::int64_t second = unix_microseconds / kMicrosecondsPerSecond;
+  std::int64_t microseconds = unix_microseconds % kMicrosecondsPerSecond;
+  if (microseconds < 0) {
+    microseconds += kMicrosecondsPerSecond;
+    --second;
+  }
+  if (second == cached_second_) {
+    format_microseconds(static_cast<int>(microseconds), timestamp_);
+  } else {
+    format_timestamp(unix_microseconds, timestamp_);
+    cached_second_ = second;
+  }
+  reset();
+  json_.begin_object();
+  json_.key("timestamp");
+  json_.string({timestamp_, kTimestampLength});
+  field("level", level);
+  json_.raw(prefix_);
+}
+
+void RecordWriter::reset() {
+  json_.clear();
+  message_ = exception_ = stack_ = extra_ = {};
+}
+
+void RecordWriter::message(std::string_view utf8) { text_part("message", utf8, message_); }
+void RecordWriter::exception(std::string_view utf8) { text_part("exception", utf8, exception_); }
+void RecordWriter::stack(std::string_view utf8) { text_part("stack", utf8, stack_); }
+
+void RecordWriter::field(std::string_view name, std::string_view utf8) {
+  json_.key(name);
+  json_.string(utf8.substr(0, max_bytes_));
+}
+
+void RecordWriter::field(std::string_view name, std::int64_t value) {
+  json_.key(name);
+  json_.integer(value);
+}
+
+// A text longer than the whole record may be is not even escaped to its end.
+void RecordWriter::text_part(std::string_view name, std::string_view utf8, Part& part) {
+  json_.key(name);
+  part.begin = json_.size() + 1;
+  json_.string(utf8.substr(0, max_bytes_));
+  part.end = json_.size() - 1;
+}
+
+void RecordWriter::begin_extra() {
+  json_.key("extra");
+  json_.begin_object();
+  extra_.begin = json_.size();
+}
+
+void RecordWriter::end_extra() {
+  extra_.end = json_.size();
+  json_.end_object();
+}
+
+std::string_view RecordWriter::finish() {
+  json_.end_object();
+  for (Part* part : {&message_, &exception_, &stack_}) {
+    if (!full()) return json_.text();
+    cut_text(*part);
+  }
+  if (full()) cut_extra();
+  return finish_custom();
+}
+
+std::string_view RecordWriter::finish_custom() {
+  if (full()) {
+    reset();
+    json_.begin_object();
+    if (cached_second_ >= 0) {
+      json_.key("timestamp");
+      json_.string({timestamp_, kTimestampLength});
+    }
+    json_.key("level");
+    json_.string("WARNING");
+    json_.raw(prefix_);
+    json_.key("message");
+    json_.string("A log record was left out: its fields alone exceed max_record_bytes.");
+    json_.end_object();
+  }
+  return json_.text();
+}
+
+// Cuts as much as the record is too long by; a part that is not long enough for that keeps only
+// the mark.
+void RecordWriter::cut_text(Part& part) {
+  if (part.size() <= kCutMark.size()) return;
+  const std::size_t excess = json_.size() - max_bytes_ + kCutMark.size();
+  const std::string_view text = json_.text().substr(part.begin, part.size());
+  const std::size_t keep =
+      text.size() > excess ? cut_boundary(text, text.size() - excess) : std::size_t{0};
+  const std::size_t removed = part.size() - keep - kCutMark.size();
+  json_.replace(part.begin + keep, part.size() - keep, kCutMark);
+  shift_parts(part.begin, removed);
+}
+
+void RecordWriter::cut_extra() {
+  constexpr std::string_view kReplacement = R"("cut":true)";
+  if (extra_.size() <= kReplacement.size()) return;
+  json_.replace(extra_.begin, extra_.size(), kReplacement);
+}
+
+// The parts behind one that was cut have moved.
+void RecordWriter::shift_parts(std::size_t from, std::size_t removed) {
+  for (Part* part : {&message_, &exception_, &stack_, &extra_}) {
+    if (part->begin <= from) continue;
+    part->begin -= removed;
+    part->end -= removed;
+  }
+}
+
+}  // namespace log_aggregator
