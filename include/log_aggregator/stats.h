@@ -21,7 +21,7 @@ enum class DropCause {
   retries_exhausted,  // the network or the server failed until retry_attempts ran out
   refused,            // the server answered that it will not take the record (4xx)
   unauthorized,       // 401 or 403, also with fresh credentials
-  too_large,          // 413 for this record alone
+  too_large,          // 413 for this record alone, or more than half of queue_bytes
   closed,             // logged after close(), or left over when close_timeout ended
   reentrant,          // logged from inside the handler's own callbacks
   out_of_memory,      // no memory to keep it

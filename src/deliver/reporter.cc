@@ -48,8 +48,8 @@ void Reporter::finish() {
     topics_[i].untold = 0;
   }
   if (total == 0) return;
-  write(std::string(kWho) + count_of_records(total) + " more dropped since the last report: " +
-        causes);
+  write(std::string(kWho) + count_of_records(total) +
+        " dropped since the last reports: " + causes);
 }
 
 void Reporter::write(const std::string& line) {

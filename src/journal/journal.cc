@@ -19,6 +19,7 @@ Journal::~Journal() = default;
 Journal::Appended Journal::append(int severity, std::string_view payload) {
   const MutexLock lock(mutex_);
   if (closed_) return drop(DropCause::closed);
+  if (payload.size() > limits_.capacity_bytes / 2) return drop(DropCause::too_large);
   if (!has_room(severity, payload.size()) && !make_room(severity, payload.size())) {
     if (closed_) return drop(DropCause::closed);
     return drop(limits_.overflow == Overflow::block ? DropCause::block_timeout
