@@ -202,9 +202,10 @@ void Journal::settle(const Settlement& settlement) {
   if (limits_.overflow == Overflow::block) room_.notify_all();
 }
 
+// An empty segment counts as settled: it is in the way where a record that it could not hold has
+// got a segment of its own behind it.
 void Journal::recycle_settled() {
-  while (!segments_.empty() && segments_.front()->records() > 0 &&
-         segments_.front()->last_sequence() <= settled_through_) {
+  while (!segments_.empty() && segments_.front()->last_sequence() <= settled_through_) {
     Segment& front = *segments_.front();
     if (&front == reading_) {
       offset_ = next_offset_ = 0;

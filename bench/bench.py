@@ -1,0 +1,236 @@
+"""./run bench: what a log call costs, and how fast records are delivered and stored.
+
+Compares in one run, on one machine, and so reports ratios; absolute figures are of this machine.
+The programs that are measured are in workloads.py; the server they deliver to is sink.cc, or our
+own collector. Repeats go round all variants, and the median of the repeats is reported.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+ROOT = Path(__file__).resolve().parent.parent
+SINK = ROOT / "build" / "release" / "bench" / "log_aggregator_sink"
+COLLECTOR = Path(sys.executable).with_name("log-aggregator")
+LABELS = {
+    "requests": "requests.post for each record",
+    "ours": "LogAggregatorHandler",
+    "ours-uncompressed": "LogAggregatorHandler, compression=None",
+}
+
+
+@contextmanager
+def server(*command: str | Path) -> Iterator[tuple[str, int]]:
+    """A server that prints `listening on URL`; its URL and process id."""
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    try:
+        line = process.stdout.readline()
+        if not line.startswith("listening on "):
+            sys.exit(f"{command[0]} did not start")
+        yield line.split()[-1], process.pid
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+@contextmanager
+def collector() -> Iterator[tuple[str, int]]:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / "build") as folder,
+        server(
+            *(COLLECTOR, "serve", "--listen", "127.0.0.1:0", "--store", f"sqlite:{folder}/logs.db")
+        ) as found,
+    ):
+        yield found
+
+
+def run_workload(*arguments: object) -> dict[str, Any]:
+    command = [sys.executable, ROOT / "bench" / "workloads.py", *arguments]
+    done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, arguments))} failed")
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def read_stats(url: str) -> dict[str, int]:
+    """What was posted to the sink since the last call."""
+    with urlopen(f"{url}/stats", timeout=10) as answer:
+        stats: dict[str, int] = json.load(answer)
+    return stats
+
+
+def process_usage(pid: int) -> tuple[float, int]:
+    """CPU seconds and peak bytes of another process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    ticks = int(fields[11]) + int(fields[12])
+    status = Path(f"/proc/{pid}/status").read_text()
+    peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return ticks / os.sysconf("SC_CLK_TCK"), int(peak.split()[1]) * 1024
+
+
+# ---- the three measurements
+
+
+def measure_caller(quick: bool) -> dict[str, Any]:
+    with server(SINK) as (url, _):
+        calls, rounds = (10_000, 5) if quick else (20_000, 15)
+        return run_workload(
+            *("caller", "--endpoint", f"{url}/api/logs", "--calls", calls, "--rounds", rounds)
+        )
+
+
+def measure_delivery(quick: bool) -> dict[str, Any]:
+    """By target and shipper: medians over the repeats, scaled to 100,000 records."""
+    repeats = 3 if quick else 7
+    records = {"requests": 1_000 if quick else 5_000, "ours": 100_000}
+    runs: dict[tuple[str, str], list[dict[str, float]]] = {}
+    with server(SINK) as (sink, _), collector() as (store, _):
+        for _ in range(repeats):
+            for target, url in (("sink", sink), ("collector", store)):
+                for shipper in LABELS:
+                    count = records["requests" if shipper == "requests" else "ours"]
+                    read_stats(sink)
+                    run = run_workload(
+                        *("deliver", "--endpoint", f"{url}/api/logs"),
+                        *("--shipper", shipper, "--records", count),
+                    )
+                    sent = read_stats(sink)["bytes"] if target == "sink" else None
+                    runs.setdefault((target, shipper), []).append(per_100k(run, count, sent))
+    return {
+        target: {
+            shipper: summarise(runs[target, shipper], runs[target, "requests"])
+            for shipper in LABELS
+        }
+        for target in ("sink", "collector")
+    }
+
+
+def per_100k(run: dict[str, Any], count: int, sent: int | None) -> dict[str, float]:
+    result = {
+        "records_per_s": count / run["seconds"],
+        "cpu_s_per_100k": run["cpu_seconds"] * 1e5 / count,
+        "peak_mib": run["peak_bytes"] / 2**20,
+        "peak_over_idle_mib": (run["peak_bytes"] - run["idle_bytes"]) / 2**20,
+    }
+    if sent is not None:
+        result["sent_mib_per_100k"] = sent * 1e5 / count / 2**20
+    return result
+
+
+def summarise(runs: list[dict[str, float]], base: list[dict[str, float]]) -> dict[str, float]:
+    result = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+    rates = [run["records_per_s"] for run in runs]
+    result["records_per_s_min"], result["records_per_s_max"] = min(rates), max(rates)
+    result["ratio"] = result["records_per_s"] / statistics.median(
+        run["records_per_s"] for run in base
+    )
+    return result
+
+
+def measure_collector(quick: bool) -> dict[str, float]:
+    records = 40_000 if quick else 400_000
+    with collector() as (url, pid):
+        cpu_before, _ = process_usage(pid)
+        run = run_workload("pour", "--endpoint", f"{url}/api/logs", "--records", records)
+        cpu, peak = process_usage(pid)
+    return {
+        "records_per_s": run["records"] / run["seconds"],
+        "record_bytes": run["record_bytes"],
+        "cpu_s_per_100k": (cpu - cpu_before) * 1e5 / run["records"],
+        "peak_mib": peak / 2**20,
+    }
+
+
+# ---- the report
+
+
+def conditions(quick: bool) -> dict[str, Any]:
+    cpuinfo = Path("/proc/cpuinfo").read_text()
+    models = [line.split(":")[1].strip() for line in cpuinfo.splitlines() if "model name" in line]
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "quick": quick,
+        "cpu": models[0] if models else platform.machine(),
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "versions": {
+            name: importlib.metadata.version(name)
+            for name in ("log-aggregator-handler", "requests")
+        },
+        "load_at_start": os.getloadavg()[0],
+    }
+
+
+def print_report(report: dict[str, Any]) -> None:
+    where, base = report["conditions"], report["caller"]["NullHandler"]
+    print(f"{where['cpu']}, {where['cores']} cores, Linux {where['kernel']}, CPython", end=" ")
+    print(f"{where['python']}, requests {where['versions']['requests']}, {where['date']}")
+    print("\nWhat logger.info() with two arguments costs its thread (median CPU time of a call)")
+    print(f"  {'':40}{'ns':>8}{'× NullHandler':>15}   {'2 extras, ns':>12}{'×':>7}")
+    for name, found in report["caller"].items():
+        plain, extras = found["plain"]["median_ns"], found["extras"]["median_ns"]
+        print(
+            f"  {name:40}{plain:8,.0f}{plain / base['plain']['median_ns']:15.2f}"
+            f"   {extras:12,.0f}{extras / base['extras']['median_ns']:7.2f}"
+        )
+    titles = {
+        "sink": "to a server that only acknowledges",
+        "collector": "to log-aggregator serve, stored durably",
+    }
+    for target, found in report["delivery"].items():
+        print(f"\nDelivered and acknowledged, two extras, one thread, {titles[target]}")
+        print(
+            f"  {'':40}{'records/s':>10}{'×':>7}   for 100,000: {'CPU s':>6}{'sent MiB':>9}", end=""
+        )
+        print(f"{'peak MiB (over idle)':>22}")
+        for shipper, row in found.items():
+            sent = f"{row['sent_mib_per_100k']:9.1f}" if "sent_mib_per_100k" in row else f"{'':9}"
+            print(
+                f"  {LABELS[shipper]:40}{row['records_per_s']:10,.0f}{row['ratio']:7.1f}"
+                f"{'':16}{row['cpu_s_per_100k']:6.2f}{sent}"
+                f"{row['peak_mib']:14.1f} ({row['peak_over_idle_mib']:.1f})"
+            )
+    row = report["collector"]
+    print("\nThe collector: batches of 1,000 over 4 connections, acknowledged after the commit")
+    print(
+        f"  {row['records_per_s']:,.0f} records/s of {row['record_bytes']:.0f} bytes; "
+        f"{row['cpu_s_per_100k']:.2f} CPU s for 100,000, peak {row['peak_mib']:.1f} MiB"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./run bench")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats: about a minute")
+    parser.add_argument("--json", metavar="FILE", help="also write all figures there")
+    options = parser.parse_args()
+    quick: bool = options.quick
+    report = {
+        "conditions": conditions(quick),
+        "caller": measure_caller(quick),
+        "delivery": measure_delivery(quick),
+        "collector": measure_collector(quick),
+    }
+    print_report(report)
+    if options.json:
+        Path(options.json).write_text(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+// Client: requests of the commands to an API, by libcurl. ClientOptions are the options that every
+// such command takes.
+
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "log_aggregator/status.h"
+
+namespace log_aggregator::cli {
+
+struct ClientOptions {
+  std::string endpoint;
+  std::string token_file;
+
+  // --endpoint and --token-file.
+  void add_to(CLI::App& command);
+};
+
+struct ClientAnswer {
+  long status = 0;
+  std::string body;
+  std::chrono::milliseconds duration{0};
+};
+
+// For one thread. Redirects are not followed, so that a token goes nowhere else.
+class Client {
+ public:
+  static Result<Client> create(const ClientOptions& options);
+  Client(Client&&) noexcept;
+  ~Client();
+
+  // Addresses without credentials, fit to be shown.
+  const std::string& endpoint() const;
+  const std::string& health_url() const;
+
+  // Any answer is a success here; the status says what it means.
+  Result<ClientAnswer> get(const std::string& url);
+  // `text` as part of a URL.
+  std::string encode(std::string_view text);
+
+ private:
+  struct Impl;
+  explicit Client(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// What an answer other than 2xx means, for whoever made the request.
+Status refusal(const ClientAnswer& answer, const std::string& url);
+
+}  // namespace log_aggregator::cli

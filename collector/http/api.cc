@@ -1,0 +1,171 @@
+#include "collector/http/api.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <exception>
+#include <thread>
+#include <utility>
+
+#include "collector/http/query.h"
+#include "collector/timestamp.h"
+#include "log_aggregator/json_writer.h"
+
+namespace log_aggregator::collector {
+
+namespace {
+
+constexpr std::size_t kQueryThreads = 4;
+
+std::size_t ingest_threads() { return std::clamp(std::thread::hardware_concurrency(), 2U, 8U); }
+
+HttpResponse unauthorized(Access access) {
+  HttpResponse response = error_response(
+      {401, access == Access::missing ? "a token is required" : "the token is not valid"});
+  response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"log-aggregator\"");
+  response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"log-aggregator\"");
+  return response;
+}
+
+// Runs `work`, which makes the answer; if memory runs out or a library throws, the request is
+// refused and the process lives on.
+template <typename Work>
+void answer(const HttpHandler::Respond& respond, const Work& work) {
+  try {
+    work();
+  } catch (const std::exception& error) {
+    respond(error_response({503, std::string("internal error: ") + error.what()}));
+  }
+}
+
+}  // namespace
+
+struct Api::Pools {
+  boost::asio::thread_pool ingest{ingest_threads()};
+  boost::asio::thread_pool query{kQueryThreads};
+};
+
+struct Api::Route {
+  std::string_view method;
+  std::string_view path;
+  void (Api::*handle)(HttpRequest, Respond);
+  // Whether a request without any token is served although tokens are wanted.
+  bool is_public = false;
+};
+
+Api::Api(Store& store, TokenSet tokens, std::string version, IngestLimits limits)
+    : store_(store),
+      tokens_(std::move(tokens)),
+      version_(std::move(version)),
+      limits_(limits),
+      pools_(std::make_unique<Pools>()) {}
+
+Api::~Api() {
+  pools_->ingest.join();
+  pools_->query.join();
+}
+
+const Api::Route* Api::find_route(const HttpRequest& request) {
+  static constexpr Route kRoutes[] = {
+      {"GET", "/api/health", &Api::health, true},
+      {"POST", "/api/logs", &Api::ingest},
+      {"GET", "/api/logs", &Api::query},
+  };
+  const Route* same_path = nullptr;
+  for (const Route& route : kRoutes) {
+    if (route.path != request.path) continue;
+    same_path = &route;
+    if (route.method == request.method) return &route;
+  }
+  // A route of the path with another method tells 405 from 404.
+  return same_path;
+}
+
+std::optional<HttpResponse> Api::refuse(const HttpRequest& head) {
+  const Route* route = find_route(head);
+  if (route == nullptr) return error_response({404, "there is nothing at this path"});
+  const Access access = tokens_.check(head.header("Authorization"));
+  const bool enters = access == Access::granted || (access == Access::missing && route->is_public);
+  if (!enters) return unauthorized(access);
+  if (route->method != head.method) {
+    HttpResponse response = error_response({405, "this path does not take this method"});
+    const bool is_logs = route->path == "/api/logs";
+    response.headers.emplace_back("Allow", is_logs ? "GET, POST" : "GET");
+    return response;
+  }
+  if (head.method != "POST") return std::nullopt;
+  if (auto error = check_ingest_headers(head)) return error_response(*error);
+  return std::nullopt;
+}
+
+void Api::handle(HttpRequest request, Respond respond) {
+  if (auto refusal = refuse(request)) {
+    respond(*std::move(refusal));
+    return;
+  }
+  const Route* route = find_route(request);
+  (this->*route->handle)(std::move(request), std::move(respond));
+}
+
+void Api::health(HttpRequest /*request*/, Respond respond) { respond(health_response()); }
+
+HttpResponse Api::health_response() const {
+  JsonWriter json;
+  json.begin_object();
+  json.key("status");
+  json.string("ok");
+  json.key("version");
+  json.string(version_);
+  json.key("batch");
+  json.begin_object();
+  json.key("max_records");
+  json.integer(static_cast<std::int64_t>(limits_.max_records));
+  json.key("max_bytes");
+  json.integer(static_cast<std::int64_t>(limits_.max_bytes));
+  json.end_object();
+  json.key("formats");
+  json.raw(R"(["array","ndjson"])");
+  json.key("encodings");
+  json.raw(R"(["zstd","gzip"])");
+  json.end_object();
+  return {200, std::string(json.text()), {}};
+}
+
+void Api::ingest(HttpRequest request, Respond respond) {
+  boost::asio::post(pools_->ingest, [this, request = std::move(request),
+                                     respond = std::move(respond)]() mutable {
+    answer(respond, [&] {
+      auto parsed = parse_ingest(std::move(request), limits_, now_microseconds());
+      if (const auto* error = std::get_if<HttpError>(&parsed)) {
+        respond(error_response(*error));
+        return;
+      }
+      auto& [batch, bad] = std::get<Ingest>(parsed);
+      if (batch.records.empty()) {
+        respond(ingest_response({}, bad));
+        return;
+      }
+      store_.append(std::move(batch), [respond, bad = std::move(bad)](const Appended& appended) {
+        respond(ingest_response(appended, bad));
+      });
+    });
+  });
+}
+
+void Api::query(HttpRequest request, Respond respond) {
+  boost::asio::post(pools_->query, [this, request = std::move(request),
+                                    respond = std::move(respond)] {
+    answer(respond, [&] {
+      const auto query = parse_log_query(request.query);
+      if (const auto* error = std::get_if<HttpError>(&query)) {
+        respond(error_response(*error));
+        return;
+      }
+      const auto page = store_.query(std::get<Query>(query));
+      respond(page.ok() ? page_response(page.value())
+                        : error_response({503, "the store failed: " + page.status().message()}));
+    });
+  });
+}
+
+}  // namespace log_aggregator::collector

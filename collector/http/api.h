@@ -1,0 +1,48 @@
+// Api: the collector's routes, between the HTTP server and a store.
+//
+// Parsing and queries run on two small pools of threads, so that neither holds up the server's
+// thread, nor slow queries the ingest.
+
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "collector/http/auth.h"
+#include "collector/http/ingest.h"
+#include "collector/http/message.h"
+#include "collector/store/store.h"
+
+namespace log_aggregator::collector {
+
+class Api : public HttpHandler {
+ public:
+  // `store` must outlive it. `version` is what the health answer says.
+  Api(Store& store, TokenSet tokens, std::string version, IngestLimits limits = {});
+  // Waits for what is under way.
+  ~Api() override;
+
+  std::optional<HttpResponse> refuse(const HttpRequest& head) override;
+  void handle(HttpRequest request, Respond respond) override;
+
+ private:
+  struct Route;
+  struct Pools;
+
+  void health(HttpRequest request, Respond respond);
+  void ingest(HttpRequest request, Respond respond);
+  void query(HttpRequest request, Respond respond);
+
+  static const Route* find_route(const HttpRequest& request);
+  HttpResponse health_response() const;
+
+  Store& store_;
+  const TokenSet tokens_;
+  const std::string version_;
+  const IngestLimits limits_;
+  std::unique_ptr<Pools> pools_;
+};
+
+}  // namespace log_aggregator::collector

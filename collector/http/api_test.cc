@@ -1,0 +1,115 @@
+#include "collector/http/api.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <future>
+#include <utility>
+
+namespace log_aggregator::collector {
+namespace {
+
+using testing::HasSubstr;
+
+// Answers at once what the test sets, and remembers what it was given.
+class FakeStore : public Store {
+ public:
+  void append(Batch batch, Done done) override {
+    const std::size_t count = batch.records.size();
+    last_batch = std::move(batch);
+    done(append_status.ok() ? Appended{{}, count, 0} : Appended{append_status, 0, 0});
+  }
+  Result<Page> query(const Query& query) override {
+    last_query = query;
+    if (!query_status.ok()) return query_status;
+    return page;
+  }
+
+  Status append_status;
+  Status query_status;
+  Page page;
+  Batch last_batch;
+  Query last_query;
+};
+
+HttpResponse ask(Api& api, HttpRequest request) {
+  std::promise<HttpResponse> promise;
+  auto future = promise.get_future();
+  api.handle(std::move(request),
+             [&](HttpResponse answer) { promise.set_value(std::move(answer)); });
+  return future.get();
+}
+
+HttpRequest request(std::string method, std::string path, HttpHeaders headers = {},
+                    std::string body = "") {
+  HttpRequest made;
+  made.method = std::move(method);
+  made.path = std::move(path);
+  made.headers = std::move(headers);
+  made.body = std::move(body);
+  return made;
+}
+
+const HttpHeaders kJson = {{"Content-Type", "application/json"}};
+
+class ApiTest : public testing::Test {
+ protected:
+  FakeStore store_;
+  Api api_{store_, {}, "1.2.3"};
+};
+
+TEST_F(ApiTest, HealthNamesVersionAndLimits) {
+  const HttpResponse answer = ask(api_, request("GET", "/api/health"));
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.body,
+            R"({"status":"ok","version":"1.2.3","batch":{"max_records":10000,"max_bytes":8388608},)"
+            R"("formats":["array","ndjson"],"encodings":["zstd","gzip"]})");
+}
+
+TEST_F(ApiTest, RecordsGoToTheStore) {
+  EXPECT_EQ(ask(api_, request("POST", "/api/logs", kJson, R"({"message":"m"})")).status, 200);
+  EXPECT_EQ(store_.last_batch.records.size(), 1);
+}
+
+TEST_F(ApiTest, AStoreThatFailsIs503) {
+  store_.append_status = Status::unavailable("disk full");
+  store_.query_status = Status::unavailable("disk gone");
+  EXPECT_EQ(ask(api_, request("POST", "/api/logs", kJson, R"({"message":"m"})")).status, 503);
+  const HttpResponse answer = ask(api_, request("GET", "/api/logs"));
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_THAT(answer.body, HasSubstr("disk gone"));
+}
+
+TEST_F(ApiTest, QueriesGoToTheStoreWithTheirParameters) {
+  HttpRequest made = request("GET", "/api/logs");
+  made.query = "limit=5";
+  EXPECT_EQ(ask(api_, std::move(made)).status, 200);
+  EXPECT_EQ(store_.last_query.limit, 5);
+}
+
+TEST_F(ApiTest, UnknownPathsAre404AndOtherMethods405) {
+  EXPECT_EQ(ask(api_, request("GET", "/nothing")).status, 404);
+  EXPECT_EQ(ask(api_, request("PUT", "/api/logs")).status, 405);
+  EXPECT_EQ(ask(api_, request("POST", "/api/health")).status, 405);
+}
+
+TEST_F(ApiTest, APostIsRefusedByItsHeadersAlone) {
+  EXPECT_EQ(api_.refuse(request("POST", "/api/logs"))->status, 415);
+  EXPECT_FALSE(api_.refuse(request("POST", "/api/logs", kJson)));
+}
+
+TEST(ApiWithTokens, LetsNobodyInWithoutOne) {
+  FakeStore store;
+  Api api(store, TokenSet({"secret"}), "1");
+  const HttpHeaders right = {{"Authorization", "Bearer secret"}};
+  const HttpHeaders wrong = {{"Authorization", "Bearer guess"}};
+  EXPECT_EQ(ask(api, request("GET", "/api/logs")).status, 401);
+  EXPECT_EQ(ask(api, request("GET", "/api/logs", wrong)).status, 401);
+  EXPECT_EQ(ask(api, request("GET", "/api/logs", right)).status, 200);
+  EXPECT_EQ(ask(api, request("DELETE", "/api/logs")).status, 401);
+  EXPECT_EQ(ask(api, request("GET", "/api/health")).status, 200);
+  EXPECT_EQ(ask(api, request("GET", "/api/health", wrong)).status, 401);
+}
+
+}  // namespace
+}  // namespace log_aggregator::collector

@@ -1,0 +1,396 @@
+#include "collector/store/sqlite_store.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+namespace log_aggregator::collector {
+
+namespace {
+
+using std::chrono::steady_clock;
+
+// "LogA": tells our files from other SQLite files. Do not change.
+constexpr std::int64_t kApplicationId = 0x4c6f6741;
+constexpr std::int64_t kSchemaVersion = 1;
+
+// AUTOINCREMENT: an id is never used twice, so a cursor stays exact when old records are removed.
+// Stored intervals stand in a table of their own, because they outlive the records.
+constexpr const char* kSchema = R"sql(
+BEGIN IMMEDIATE;
+CREATE TABLE record (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  time_us INTEGER NOT NULL,
+  level TEXT NOT NULL,
+  logger TEXT NOT NULL,
+  host TEXT NOT NULL,
+  journal INTEGER,
+  sequence INTEGER,
+  json TEXT NOT NULL
+);
+CREATE INDEX record_time ON record (time_us);
+CREATE INDEX record_level ON record (level);
+CREATE INDEX record_logger ON record (logger);
+CREATE INDEX record_host ON record (host);
+CREATE TABLE journal (id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE);
+CREATE TABLE stored_interval (
+  journal INTEGER NOT NULL,
+  first INTEGER NOT NULL,
+  last INTEGER NOT NULL,
+  PRIMARY KEY (journal, first)
+) WITHOUT ROWID;
+PRAGMA application_id = 1282369345;
+PRAGMA user_version = 1;
+COMMIT;
+)sql";
+
+// More waiting than this is refused: a sender retries, a collector without memory dies.
+constexpr std::size_t kMaxQueuedBytes = 256 << 20;
+// What goes into one transaction, so that its requests do not wait for the whole queue.
+constexpr std::size_t kMaxGroupBytes = 32 << 20;
+// A page ends early rather than hold more than this.
+constexpr std::size_t kMaxPageBytes = 16 << 20;
+constexpr auto kQueryDeadline = std::chrono::seconds(10);
+constexpr std::size_t kKeptReaders = 8;
+
+std::size_t size_of(const Batch& batch) {
+  std::size_t bytes = 0;
+  for (const Record& record : batch.records) bytes += sizeof(Record) + record.json.size();
+  return bytes;
+}
+
+// SQLite gives the WAL the mode of the database file.
+Status create_private_file(const std::string& path) {
+  const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (file < 0) return Status::unavailable(std::strerror(errno));
+  ::close(file);
+  return {};
+}
+
+Status prepare_schema(Database& database) {
+  const auto version = database.ask("PRAGMA user_version");
+  if (!version.ok()) return version.status();
+  const auto tables = database.ask("SELECT count(*) FROM sqlite_master");
+  if (!tables.ok()) return tables.status();
+  if (tables.value() == 0) return database.run(kSchema);
+  const auto application = database.ask("PRAGMA application_id");
+  if (!application.ok()) return application.status();
+  if (application.value() != kApplicationId) {
+    return Status::invalid_argument("it is a database of something else");
+  }
+  if (version.value() != kSchemaVersion) {
+    return Status::invalid_argument("it was made by another version (format " +
+                                    std::to_string(version.value()) + ", this one knows " +
+                                    std::to_string(kSchemaVersion) + ")");
+  }
+  return {};
+}
+
+// What `query` asks for: the newest ids first, picked without touching the records themselves.
+std::string query_sql(const Query& query) {
+  std::string where = " WHERE 1";
+  if (query.before) where += " AND id < ?";
+  if (query.from_us) where += " AND time_us >= ?";
+  if (query.to_us) where += " AND time_us < ?";
+  if (query.logger) where += " AND logger = ?";
+  if (query.host) where += " AND host = ?";
+  if (!query.levels.empty()) {
+    where += " AND level IN (?";
+    for (std::size_t i = 1; i < query.levels.size(); ++i) where += ",?";
+    where += ")";
+  }
+  return "SELECT id, json FROM record WHERE id IN (SELECT id FROM record" + where +
+         " ORDER BY id DESC LIMIT ?) ORDER BY id DESC";
+}
+
+// In the order of query_sql. One more than the limit is asked for, to know if there is a next page.
+void bind_query(Statement& statement, const Query& query) {
+  int parameter = 0;
+  if (query.before) statement.bind(++parameter, *query.before);
+  if (query.from_us) statement.bind(++parameter, *query.from_us);
+  if (query.to_us) statement.bind(++parameter, *query.to_us);
+  if (query.logger) statement.bind(++parameter, std::string_view(*query.logger));
+  if (query.host) statement.bind(++parameter, std::string_view(*query.host));
+  for (const std::string& level : query.levels)
+    statement.bind(++parameter, std::string_view(level));
+  statement.bind(++parameter, static_cast<std::int64_t>(query.limit + 1));
+}
+
+int is_past(void* deadline) {
+  return steady_clock::now() > *static_cast<const steady_clock::time_point*>(deadline) ? 1 : 0;
+}
+
+Result<Page> read_page(Database& database, const Query& query) {
+  auto statement = database.prepare(query_sql(query));
+  if (!statement.ok()) return statement.status();
+  bind_query(*statement, query);
+  Page page;
+  std::size_t bytes = 0;
+  while (true) {
+    switch (statement->step()) {
+      case Statement::Step::error:
+        return database.error();
+      case Statement::Step::done:
+        return page;
+      case Statement::Step::row:
+        break;
+    }
+    const std::string_view json = statement->text(1);
+    const bool full = page.records.size() == query.limit || bytes + json.size() > kMaxPageBytes;
+    if (full && !page.records.empty()) {
+      page.next = page.records.back().id;
+      return page;
+    }
+    bytes += json.size();
+    page.records.push_back({statement->integer(0), std::string(json)});
+  }
+}
+
+}  // namespace
+
+Result<SqliteStore::Writer> SqliteStore::open_writer(const std::string& path) {
+  if (Status created = create_private_file(path); !created.ok()) return created;
+  auto database = Database::open(path, SQLITE_OPEN_READWRITE);
+  if (!database.ok()) return database.status();
+  Writer writer;
+  writer.database = std::move(database).value();
+  if (Status ready = writer.database.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+      !ready.ok()) {
+    return ready;
+  }
+  if (Status ready = prepare_schema(writer.database); !ready.ok()) return ready;
+
+  const std::pair<Statement*, std::string_view> statements[] = {
+      {&writer.insert_record,
+       "INSERT INTO record (time_us, level, logger, host, journal, sequence, json)"
+       " VALUES (?, ?, ?, ?, ?, ?, ?)"},
+      {&writer.insert_journal, "INSERT INTO journal (uuid) VALUES (?)"},
+      {&writer.find_journal, "SELECT id FROM journal WHERE uuid = ?"},
+      // The last interval that begins at or before the range, and all that begin in it.
+      {&writer.find_intervals,
+       "SELECT first, last FROM stored_interval WHERE journal = ?1 AND first <= ?3 AND first >= "
+       "coalesce((SELECT max(first) FROM stored_interval WHERE journal = ?1 AND first <= ?2), ?2)"},
+      {&writer.remove_intervals,
+       "DELETE FROM stored_interval WHERE journal = ? AND first BETWEEN ? AND ?"},
+      {&writer.insert_interval, "INSERT INTO stored_interval VALUES (?, ?, ?)"},
+  };
+  for (const auto& [statement, sql] : statements) {
+    auto prepared = writer.database.prepare(sql);
+    if (!prepared.ok()) return prepared.status();
+    *statement = std::move(prepared).value();
+  }
+  return writer;
+}
+
+Result<std::unique_ptr<SqliteStore>> SqliteStore::open(std::string path) {
+  auto writer = open_writer(path);
+  if (!writer.ok()) {
+    return Status(writer.status().code(),
+                  "cannot open the store " + path + ": " + writer.status().message());
+  }
+  return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(path), std::move(writer).value()));
+}
+
+SqliteStore::SqliteStore(std::string path, Writer writer)
+    : path_(std::move(path)), writer_(std::move(writer)) {
+  thread_ = std::thread([this] { write_until_closed(); });
+}
+
+SqliteStore::~SqliteStore() {
+  {
+    MutexLock lock(mutex_);
+    closing_ = true;
+  }
+  work_.notify_one();
+  thread_.join();
+}
+
+void SqliteStore::append(Batch batch, Done done) {
+  const std::size_t bytes = size_of(batch);
+  {
+    MutexLock lock(mutex_);
+    if (queued_bytes_ + bytes <= kMaxQueuedBytes) {
+      queued_bytes_ += bytes;
+      queue_.push_back({std::move(batch), bytes, std::move(done), {}});
+      work_.notify_one();
+      return;
+    }
+  }
+  done({Status::unavailable("too many records wait to be written"), 0, 0});
+}
+
+void SqliteStore::write_until_closed() {
+  while (true) {
+    std::deque<Pending> group = take_queued();
+    if (group.empty()) return;
+    const Status status = write_group(group);
+    for (Pending& pending : group) {
+      pending.done(status.ok() ? std::move(pending.result) : Appended{status, 0, 0});
+    }
+  }
+}
+
+// Waits for work. Empty only when the store closes and everything is written.
+std::deque<SqliteStore::Pending> SqliteStore::take_queued() {
+  MutexLock lock(mutex_);
+  while (queue_.empty() && !closing_) work_.wait(mutex_);
+  std::deque<Pending> group;
+  std::size_t bytes = 0;
+  while (!queue_.empty() && (group.empty() || bytes + queue_.front().bytes <= kMaxGroupBytes)) {
+    bytes += queue_.front().bytes;
+    group.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  queued_bytes_ -= bytes;
+  return group;
+}
+
+Status SqliteStore::write_group(std::deque<Pending>& group) {
+  Database& database = writer_.database;
+  Status status = database.run("BEGIN IMMEDIATE");
+  for (auto each = group.begin(); status.ok() && each != group.end(); ++each) {
+    if (!write_batch(*each)) status = database.error();
+  }
+  if (status.ok()) status = database.run("COMMIT");
+  // Some errors have rolled back on their own.
+  if (!status.ok() && database.in_transaction()) {
+    const Status undone = database.run("ROLLBACK");
+    static_cast<void>(undone);  // `status` says what went wrong first
+  }
+  return status;
+}
+
+bool SqliteStore::write_batch(Pending& pending) {
+  const std::vector<Record>& records = pending.batch.records;
+  Appended& result = pending.result;
+  if (pending.batch.journal.empty() || records.empty()) {
+    for (const Record& record : records) {
+      if (!write_record(record, 0)) return false;
+    }
+    result.stored = records.size();
+    return true;
+  }
+
+  const std::int64_t journal = journal_id(pending.batch.journal);
+  if (journal == 0) return false;
+  // Neighbours are included, so that what touches becomes one interval.
+  const std::uint64_t first = records.front().sequence.value_or(0);
+  const Interval range{first == 0 ? 0 : first - 1, records.back().sequence.value_or(0) + 1};
+  IntervalSet stored;
+  if (!load_intervals(journal, range, stored)) return false;
+  for (const Record& record : records) {
+    const std::uint64_t sequence = record.sequence.value_or(0);
+    if (stored.contains(sequence)) {
+      ++result.duplicates;
+      continue;
+    }
+    if (!write_record(record, journal)) return false;
+    stored.add({sequence, sequence});
+    ++result.stored;
+  }
+  return result.stored == 0 || save_intervals(journal, range, stored);
+}
+
+bool SqliteStore::write_record(const Record& record, std::int64_t journal) {
+  Statement& insert = writer_.insert_record;
+  insert.bind(1, record.time_us);
+  insert.bind(2, std::string_view(record.level));
+  insert.bind(3, std::string_view(record.logger));
+  insert.bind(4, std::string_view(record.host));
+  if (record.sequence && journal != 0) {
+    insert.bind(5, journal);
+    insert.bind(6, static_cast<std::int64_t>(*record.sequence));
+  } else {
+    insert.bind_null(5);
+    insert.bind_null(6);
+  }
+  insert.bind(7, std::string_view(record.json));
+  return insert.run();
+}
+
+// 0 where it failed.
+std::int64_t SqliteStore::journal_id(const std::string& uuid) {
+  Statement& find = writer_.find_journal;
+  find.bind(1, std::string_view(uuid));
+  const Statement::Step step = find.step();
+  const std::int64_t known = step == Statement::Step::row ? find.integer(0) : 0;
+  find.reset();
+  if (step != Statement::Step::done) return known;
+  writer_.insert_journal.bind(1, std::string_view(uuid));
+  return writer_.insert_journal.run() ? writer_.database.last_insert_id() : 0;
+}
+
+bool SqliteStore::load_intervals(std::int64_t journal, Interval range, IntervalSet& set) {
+  Statement& find = writer_.find_intervals;
+  find.bind(1, journal);
+  find.bind(2, static_cast<std::int64_t>(range.first));
+  find.bind(3, static_cast<std::int64_t>(range.last));
+  Statement::Step step = find.step();
+  for (; step == Statement::Step::row; step = find.step()) {
+    set.add(
+        {static_cast<std::uint64_t>(find.integer(0)), static_cast<std::uint64_t>(find.integer(1))});
+  }
+  find.reset();
+  return step == Statement::Step::done;
+}
+
+// Replaces what load_intervals found by what it has become.
+bool SqliteStore::save_intervals(std::int64_t journal, Interval range, const IntervalSet& set) {
+  const auto first = std::min(range.first, set.intervals().front().first);
+  Statement& remove = writer_.remove_intervals;
+  remove.bind(1, journal);
+  remove.bind(2, static_cast<std::int64_t>(first));
+  remove.bind(3, static_cast<std::int64_t>(range.last));
+  if (!remove.run()) return false;
+  for (const Interval& interval : set.intervals()) {
+    Statement& insert = writer_.insert_interval;
+    insert.bind(1, journal);
+    insert.bind(2, static_cast<std::int64_t>(interval.first));
+    insert.bind(3, static_cast<std::int64_t>(interval.last));
+    if (!insert.run()) return false;
+  }
+  return true;
+}
+
+Result<Page> SqliteStore::query(const Query& query) {
+  auto reader = borrow_reader();
+  if (!reader.ok()) return reader.status();
+  // A query that no index helps must not hold a thread for ever.
+  auto deadline = steady_clock::now() + kQueryDeadline;
+  sqlite3_progress_handler(reader->handle(), 10'000, is_past, &deadline);
+  auto page = read_page(*reader, query);
+  sqlite3_progress_handler(reader->handle(), 0, nullptr, nullptr);
+  if (page.ok()) {
+    return_reader(std::move(reader).value());
+  } else if (steady_clock::now() > deadline) {
+    return Status::unavailable("the query took too long: narrow it down");
+  }
+  return page;
+}
+
+Result<Database> SqliteStore::borrow_reader() {
+  {
+    MutexLock lock(mutex_);
+    if (!readers_.empty()) {
+      Database reader = std::move(readers_.back());
+      readers_.pop_back();
+      return reader;
+    }
+  }
+  auto reader = Database::open(path_, SQLITE_OPEN_READWRITE);
+  if (!reader.ok()) return reader;
+  if (Status set = reader->run("PRAGMA query_only = 1"); !set.ok()) return set;
+  return reader;
+}
+
+void SqliteStore::return_reader(Database database) {
+  MutexLock lock(mutex_);
+  if (readers_.size() < kKeptReaders) readers_.push_back(std::move(database));
+}
+
+}  // namespace log_aggregator::collector

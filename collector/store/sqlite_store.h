@@ -1,0 +1,87 @@
+// SqliteStore keeps records in one SQLite file in WAL mode, with synchronous=FULL: a commit is on
+// the disk before it is answered. NORMAL would be faster and lose the last commits when the power
+// goes.
+//
+// One writer thread takes everything that is queued into one transaction (group commit), so that
+// many senders share the price of a sync. Queries run on the caller's thread, each on a connection
+// of its own out of a small pool; they never wait for the writer. A full queue or a failed
+// transaction refuses the batches concerned with `unavailable`; nothing of them is stored.
+
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "collector/store/interval_set.h"
+#include "collector/store/sqlite.h"
+#include "collector/store/store.h"
+#include "src/base/mutex.h"
+
+namespace log_aggregator::collector {
+
+class SqliteStore : public Store {
+ public:
+  // Opens the file or creates it, readable by its owner only. Fails where it cannot be written, is
+  // not a database of ours or comes from a newer version.
+  static Result<std::unique_ptr<SqliteStore>> open(std::string path);
+
+  // Writes what is queued, then closes.
+  ~SqliteStore() override;
+  SqliteStore(const SqliteStore&) = delete;
+  SqliteStore& operator=(const SqliteStore&) = delete;
+
+  void append(Batch batch, Done done) override;
+  Result<Page> query(const Query& query) override;
+
+ private:
+  struct Pending {
+    Batch batch;
+    std::size_t bytes = 0;
+    Done done;
+    Appended result;
+  };
+
+  // The writer's connection and its statements; used by the writer thread only.
+  struct Writer {
+    Database database;
+    Statement insert_record;
+    Statement insert_journal;
+    Statement find_journal;
+    Statement find_intervals;
+    Statement remove_intervals;
+    Statement insert_interval;
+  };
+
+  SqliteStore(std::string path, Writer writer);
+  static Result<Writer> open_writer(const std::string& path);
+
+  void write_until_closed();
+  std::deque<Pending> take_queued() EXCLUDES(mutex_);
+  Status write_group(std::deque<Pending>& group);
+  bool write_batch(Pending& pending);
+  bool write_record(const Record& record, std::int64_t journal);
+  std::int64_t journal_id(const std::string& uuid);
+  bool load_intervals(std::int64_t journal, Interval range, IntervalSet& set);
+  bool save_intervals(std::int64_t journal, Interval range, const IntervalSet& set);
+
+  Result<Database> borrow_reader() EXCLUDES(mutex_);
+  void return_reader(Database database) EXCLUDES(mutex_);
+
+  const std::string path_;
+  Writer writer_;
+
+  Mutex mutex_;
+  CondVar work_;
+  std::deque<Pending> queue_ GUARDED_BY(mutex_);
+  std::size_t queued_bytes_ GUARDED_BY(mutex_) = 0;
+  bool closing_ GUARDED_BY(mutex_) = false;
+  std::vector<Database> readers_ GUARDED_BY(mutex_);
+
+  std::thread thread_;
+};
+
+}  // namespace log_aggregator::collector

@@ -1,0 +1,128 @@
+#include "python/binding/callbacks.h"
+
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "python/binding/text.h"
+
+namespace log_aggregator::python {
+namespace {
+
+// Whose callable the thread is in.
+thread_local const Callbacks* current = nullptr;
+
+// An error in a callable has nowhere to go; Ctrl-C, which found the main thread in one, has: it is
+// raised again as soon as the interpreter runs on.
+std::string swallow_error() {
+  if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) PyErr_SetInterrupt();
+  Interruption interruption;
+  return interruption.take();
+}
+
+Result<Headers> call_auth(const Ref& callable) {
+  if (!callable) return Status::unavailable("the handler was collected as garbage");
+  Headers headers;
+  const Ref pairs = Ref::steal(PyObject_CallNoArgs(callable.get()));
+  if (pairs && read_headers(pairs.get(), headers)) return headers;
+  return Status::unavailable("the auth callable raised " + swallow_error());
+}
+
+void call_report(PyObject* callable, std::string_view line) {
+  const Ref text = Ref::steal(
+      PyUnicode_DecodeUTF8(line.data(), static_cast<Py_ssize_t>(line.size()), "replace"));
+  const Ref result = text ? Ref::steal(PyObject_CallOneArg(callable, text.get())) : Ref();
+  if (!result) swallow_error();
+}
+
+void write_to_stderr(std::string_view line) {
+  const std::string text = std::string(line) + '\n';
+  if (write(STDERR_FILENO, text.data(), text.size()) < 0) return;  // nobody to tell
+}
+
+bool is_main_thread() { return gettid() == getpid(); }
+
+}  // namespace
+
+bool read_headers(PyObject* pairs, Headers& headers) {
+  const Ref list = Ref::steal(PySequence_Fast(pairs, "headers must be (name, value) pairs"));
+  if (!list) return false;
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(list.get()); ++i) {
+    const char* name = nullptr;
+    const char* value = nullptr;
+    Py_ssize_t name_size = 0;
+    Py_ssize_t value_size = 0;
+    PyObject* const pair = PySequence_Fast_GET_ITEM(list.get(), i);
+    if (!PyTuple_Check(pair)) {
+      PyErr_SetString(PyExc_TypeError, "headers must be (name, value) pairs");
+      return false;
+    }
+    if (!PyArg_ParseTuple(pair, "s#s#", &name, &name_size, &value, &value_size)) return false;
+    headers.push_back({std::string(name, static_cast<std::size_t>(name_size)),
+                       std::string(value, static_cast<std::size_t>(value_size))});
+  }
+  return true;
+}
+
+// The main thread is always let in and never waited for: it is the one that detaches.
+bool Callbacks::enter() {
+  if (is_main_thread()) return true;
+  ++inside_;
+  if (!detached_) return true;
+  leave();
+  return false;
+}
+
+void Callbacks::leave() {
+  if (!is_main_thread()) --inside_;
+}
+
+void Callbacks::detach() { detached_ = true; }
+
+bool Callbacks::wait_until_left(std::chrono::steady_clock::time_point deadline) const {
+  if (getpid() != process_) return true;  // a fork leaves those threads behind
+  constexpr std::chrono::milliseconds kPause{1};
+  while (inside_ != 0) {
+    if (std::chrono::steady_clock::now() >= deadline) return false;
+    std::this_thread::sleep_for(kPause);
+  }
+  return true;
+}
+
+Result<Headers> Callbacks::auth() {
+  if (!enter()) return Status::unavailable("the interpreter is ending: auth cannot be asked");
+  const PyGILState_STATE state = PyGILState_Ensure();
+  const Callbacks* const outer = std::exchange(current, this);
+  Result<Headers> headers = call_auth(Ref(auth_));  // of our own: it may be cleared meanwhile
+  current = outer;
+  PyGILState_Release(state);
+  leave();
+  return headers;
+}
+
+void Callbacks::report(std::string_view line) {
+  if (!enter()) return write_to_stderr(line);
+  const PyGILState_STATE state = PyGILState_Ensure();
+  const Callbacks* const outer = std::exchange(current, this);
+  if (const Ref callable = report_) call_report(callable.get(), line);
+  current = outer;
+  PyGILState_Release(state);
+  leave();
+}
+
+bool Callbacks::is_inside() const { return current == this; }
+
+int Callbacks::traverse(visitproc visit, void* argument) {
+  for (PyObject* callable : {auth_.get(), report_.get()}) {
+    if (!callable) continue;
+    if (const int result = visit(callable, argument)) return result;
+  }
+  return 0;
+}
+
+void Callbacks::clear() {
+  auth_ = Ref();
+  report_ = Ref();
+}
+
+}  // namespace log_aggregator::python

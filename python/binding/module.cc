@@ -1,0 +1,77 @@
+// The extension module log_aggregator_handler._core: the type Core, basic_auth() and __version__.
+//
+// It works in the main interpreter only, and says so to others: the core's worker could not tell
+// which interpreter a callable belongs to.
+
+#include "log_aggregator/options.h"
+#include "python/binding/core.h"
+
+namespace log_aggregator::python {
+namespace {
+
+ModuleState** state_of(PyObject* module) {
+  return static_cast<ModuleState**>(PyModule_GetState(module));
+}
+
+PyObject* module_basic_auth(PyObject*, PyObject* args) {
+  const char* user = nullptr;
+  const char* password = nullptr;
+  Py_ssize_t user_size = 0;
+  Py_ssize_t password_size = 0;
+  if (!PyArg_ParseTuple(args, "s#s#", &user, &user_size, &password, &password_size)) {
+    return nullptr;
+  }
+  const Header header = basic_auth({user, static_cast<std::size_t>(user_size)},
+                                   {password, static_cast<std::size_t>(password_size)});
+  return Py_BuildValue("(s#s#)", header.name.data(), static_cast<Py_ssize_t>(header.name.size()),
+                       header.value.data(), static_cast<Py_ssize_t>(header.value.size()));
+}
+
+int module_exec(PyObject* module) {
+  if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+    PyErr_SetString(PyExc_ImportError,
+                    "log_aggregator_handler works in the main interpreter only, not in a "
+                    "sub-interpreter");
+    return -1;
+  }
+  ModuleState** const state = state_of(module);
+  *state = new ModuleState;
+  if (!(*state)->attributes.load()) return -1;
+  const Ref core_type = Ref::steal(create_core_type(module));
+  if (!core_type || PyModule_AddObjectRef(module, "Core", core_type.get()) < 0) return -1;
+  return PyModule_AddStringConstant(module, "__version__", LOG_AGGREGATOR_VERSION);
+}
+
+void module_free(void* module) {
+  ModuleState** const state = state_of(static_cast<PyObject*>(module));
+  if (!state) return;
+  delete *state;
+  *state = nullptr;
+}
+
+PyMethodDef kFunctions[] = {
+    {"basic_auth", module_basic_auth, METH_VARARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyModuleDef_Slot kSlots[] = {
+    {Py_mod_exec, reinterpret_cast<void*>(module_exec)},
+    {0, nullptr},
+};
+
+PyModuleDef kModule = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "log_aggregator_handler._core",
+    .m_doc = nullptr,
+    .m_size = sizeof(ModuleState*),
+    .m_methods = kFunctions,
+    .m_slots = kSlots,
+    .m_traverse = nullptr,
+    .m_clear = nullptr,
+    .m_free = module_free,
+};
+
+}  // namespace
+}  // namespace log_aggregator::python
+
+PyMODINIT_FUNC PyInit__core() { return PyModuleDef_Init(&log_aggregator::python::kModule); }

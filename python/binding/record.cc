@@ -1,0 +1,335 @@
+#include "python/binding/record.h"
+
+#include <algorithm>
+#include <chrono>
+#include <climits>
+#include <cmath>
+
+#include "python/binding/values.h"
+
+namespace log_aggregator::python {
+namespace {
+
+struct StandardName {
+  const char* name;
+  Attribute attribute;
+};
+
+// Every attribute that logging itself sets: all others are extras.
+constexpr StandardName kStandardNames[] = {
+    {"name", Attribute::name},
+    {"msg", Attribute::unread},
+    {"args", Attribute::unread},
+    {"levelname", Attribute::levelname},
+    {"levelno", Attribute::levelno},
+    {"pathname", Attribute::unread},
+    {"filename", Attribute::filename},
+    {"module", Attribute::module},
+    {"exc_info", Attribute::exc_info},
+    {"exc_text", Attribute::exc_text},
+    {"stack_info", Attribute::stack_info},
+    {"lineno", Attribute::lineno},
+    {"funcName", Attribute::funcName},
+    {"created", Attribute::created},
+    {"msecs", Attribute::unread},
+    {"relativeCreated", Attribute::unread},
+    {"thread", Attribute::thread},
+    {"threadName", Attribute::threadName},
+    {"processName", Attribute::processName},
+    {"process", Attribute::process},
+    {"taskName", Attribute::taskName},
+    {"message", Attribute::unread},
+    {"asctime", Attribute::unread},
+};
+
+// What a record held when it was read: own references, as the code that is run to write one value
+// may change the record.
+struct Attributes {
+  std::array<Ref, kReadAttributes> standard;
+  std::vector<std::pair<Ref, Ref>> extra;
+
+  PyObject* get(Attribute attribute) const {
+    return standard[static_cast<std::size_t>(attribute)].get();
+  }
+};
+
+Ref attribute_of(PyObject* object, const char* name, Interruption& interruption) {
+  Ref value = Ref::steal(PyObject_GetAttrString(object, name));
+  if (!value) interruption.take();
+  return value;
+}
+
+void read_dict(PyObject* dict, AttributeTable& table, Attributes& attributes) {
+  PyObject* key = nullptr;
+  PyObject* value = nullptr;
+  Py_ssize_t at = 0;
+  for (std::size_t position = 0; PyDict_Next(dict, &at, &key, &value); ++position) {
+    const Attribute attribute = table.find(key, position);
+    if (attribute == Attribute::unread) continue;
+    if (attribute == Attribute::extra) {
+      attributes.extra.emplace_back(Ref::share(key), Ref::share(value));
+    } else {
+      attributes.standard[static_cast<std::size_t>(attribute)] = Ref::share(value);
+    }
+  }
+}
+
+// Records of a factory may hold attributes elsewhere than in their __dict__.
+void read_missing(PyObject* record, Attributes& attributes, Interruption& interruption) {
+  for (const StandardName& standard : kStandardNames) {
+    if (standard.attribute == Attribute::unread) continue;
+    Ref& slot = attributes.standard[static_cast<std::size_t>(standard.attribute)];
+    if (!slot && standard.attribute != Attribute::taskName) {
+      slot = attribute_of(record, standard.name, interruption);
+    }
+  }
+}
+
+Attributes read_attributes(PyObject* record, AttributeTable& table, Interruption& interruption) {
+  Attributes attributes;
+  const Ref dict = attribute_of(record, "__dict__", interruption);
+  if (dict && PyDict_Check(dict.get())) read_dict(dict.get(), table, attributes);
+  read_missing(record, attributes, interruption);
+  return attributes;
+}
+
+void write_text(RecordWriter& writer, std::string_view name, PyObject* value,
+                Interruption& interruption) {
+  if (!value || value == Py_None) return writer.field(name, std::string_view());
+  if (PyUnicode_Check(value)) return writer.field(name, Utf8(value).view());
+  writer.field(name, str_of(value, interruption));
+}
+
+void write_number(RecordWriter& writer, std::string_view name, PyObject* value,
+                  Interruption& interruption) {
+  int overflow = 1;
+  long long number = 0;
+  if (value && PyLong_Check(value)) number = PyLong_AsLongLongAndOverflow(value, &overflow);
+  if (overflow == 0) return writer.field(name, static_cast<std::int64_t>(number));
+  if (!value || !(PyLong_Check(value) || PyFloat_Check(value))) {
+    return writer.field(name, std::int64_t{0});
+  }
+  writer.json().key(name);
+  ValueWriter(writer.json(), interruption, writer.json().size() + 64).write(value);
+}
+
+void write_level(RecordWriter& writer, std::int64_t time, PyObject* levelname, PyObject* levelno,
+                 PyObject* level_map, Interruption& interruption) {
+  Ref mapped;
+  if (level_map && levelno && PyLong_Check(levelno)) {
+    mapped = Ref::share(PyDict_GetItemWithError(level_map, levelno));
+  }
+  if (level_map && !mapped && levelname && PyUnicode_Check(levelname)) {
+    const Ref upper = Ref::steal(PyObject_CallMethod(levelname, "upper", nullptr));
+    if (upper) mapped = Ref::share(PyDict_GetItemWithError(level_map, upper.get()));
+  }
+  if (PyErr_Occurred()) interruption.take();
+  PyObject* const level = mapped ? mapped.get() : levelname;
+  if (level && PyUnicode_Check(level)) return writer.begin(time, Utf8(level).view());
+  writer.begin(time, level ? str_of(level, interruption) : std::string());
+}
+
+// logging takes True, an exception or a tuple, and makes a tuple of it; whoever makes records by
+// hand may not. Null where there is no exception.
+Ref exception_tuple(PyObject* exc_info) {
+  if (PyExceptionInstance_Check(exc_info)) {
+    const Ref traceback = Ref::steal(PyException_GetTraceback(exc_info));
+    return Ref::steal(PyTuple_Pack(3, reinterpret_cast<PyObject*>(Py_TYPE(exc_info)), exc_info,
+                                   traceback ? traceback.get() : Py_None));
+  }
+  if (!PyTuple_Check(exc_info) || PyTuple_GET_SIZE(exc_info) != 3) return {};
+  if (PyTuple_GET_ITEM(exc_info, 0) == Py_None) return {};
+  return Ref::share(exc_info);
+}
+
+// Any object with a format() is a formatter to logging: not all of them format exceptions.
+Ref format_exception(PyObject* formatter, PyObject* default_formatter, PyObject* exc_info,
+                     Interruption& interruption) {
+  if (formatter != Py_None) {
+    Ref text = Ref::steal(PyObject_CallMethod(formatter, "formatException", "(O)", exc_info));
+    if (text) return text;
+    interruption.take();
+  }
+  return Ref::steal(PyObject_CallMethod(default_formatter, "formatException", "(O)", exc_info));
+}
+
+void write_exception(RecordWriter& writer, const Attributes& attributes, PyObject* formatter,
+                     PyObject* default_formatter, Interruption& interruption) {
+  PyObject* const ready = attributes.get(Attribute::exc_text);
+  if (ready && PyUnicode_Check(ready) && PyUnicode_GET_LENGTH(ready) > 0) {
+    return writer.exception(Utf8(ready).view());
+  }
+  PyObject* const exc_info = attributes.get(Attribute::exc_info);
+  if (!exc_info || exc_info == Py_None) return;
+  const Ref tuple = exception_tuple(exc_info);
+  if (PyErr_Occurred()) interruption.take();
+  if (!tuple) return;
+  const Ref text = format_exception(formatter, default_formatter, tuple.get(), interruption);
+  if (text && PyUnicode_Check(text.get())) return writer.exception(Utf8(text.get()).view());
+  if (!text) return writer.exception(unprintable(PyTuple_GET_ITEM(tuple.get(), 1), interruption));
+  writer.exception(str_of(text.get(), interruption));
+}
+
+void write_stack(RecordWriter& writer, PyObject* stack_info, Interruption& interruption) {
+  if (!stack_info || stack_info == Py_None) return;
+  if (!PyUnicode_Check(stack_info)) return writer.stack(str_of(stack_info, interruption));
+  if (PyUnicode_GET_LENGTH(stack_info) > 0) writer.stack(Utf8(stack_info).view());
+}
+
+// Only where they say something: nearly every record is of the main process and of no task.
+void write_process_and_task(RecordWriter& writer, const Attributes& attributes,
+                            Interruption& interruption) {
+  PyObject* const process = attributes.get(Attribute::processName);
+  if (process && process != Py_None &&
+      !(PyUnicode_Check(process) &&
+        PyUnicode_CompareWithASCIIString(process, "MainProcess") == 0)) {
+    write_text(writer, "processName", process, interruption);
+  }
+  PyObject* const task = attributes.get(Attribute::taskName);
+  if (task && task != Py_None) write_text(writer, "taskName", task, interruption);
+}
+
+std::size_t safe_end(std::size_t max_record_bytes) {
+  return max_record_bytes - std::min(ValueWriter::kOverrun, max_record_bytes / 2);
+}
+
+// Extras have what the record still has room for, and half a record at least: a long message is cut
+// in their favour, and a long extra never at the expense of the message.
+void write_extra(RecordWriter& writer, const Attributes& attributes, std::size_t max_record_bytes,
+                 Interruption& interruption) {
+  if (attributes.extra.empty()) return;
+  writer.begin_extra();
+  const std::size_t half = writer.json().size() + safe_end(max_record_bytes / 2);
+  const std::size_t end = std::max(safe_end(max_record_bytes), half);
+  const bool distinct =
+      std::all_of(attributes.extra.begin(), attributes.extra.end(),
+                  [](const auto& item) { return is_plain_key(item.first.get()); });
+  ObjectKeys keys(writer.json(), interruption, distinct);
+  ValueWriter values(writer.json(), interruption, end);
+  for (const auto& [key, value] : attributes.extra) {
+    if (writer.json().size() >= end) {
+      keys.write_cut();
+      break;
+    }
+    keys.write(key.get());
+    values.write(value.get());
+  }
+  writer.end_extra();
+}
+
+std::int64_t now_microseconds() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::microseconds>(now).count();
+}
+
+double round_half_even(double value) {
+  const double rounded = std::round(value);
+  return std::fabs(value - rounded) == 0.5 ? 2.0 * std::round(value / 2.0) : rounded;
+}
+
+}  // namespace
+
+bool AttributeTable::load() {
+  numbers_ = Ref::steal(PyDict_New());
+  if (!numbers_) return false;
+  for (const StandardName& standard : kStandardNames) {
+    const Ref name = Ref::steal(PyUnicode_InternFromString(standard.name));
+    const Ref number = Ref::steal(PyLong_FromLong(static_cast<long>(standard.attribute)));
+    if (!name || !number) return false;
+    if (PyDict_SetItem(numbers_.get(), name.get(), number.get()) < 0) return false;
+  }
+  const Ref logging = Ref::steal(PyImport_ImportModule("logging"));
+  if (!logging) return false;
+  default_formatter_ = Ref::steal(PyObject_CallMethod(logging.get(), "Formatter", nullptr));
+  return static_cast<bool>(default_formatter_);
+}
+
+Attribute AttributeTable::find(PyObject* name, std::size_t position) {
+  if (position < seen_.size() && seen_[position].name == name) return seen_[position].attribute;
+  PyObject* const number = PyDict_GetItemWithError(numbers_.get(), name);
+  if (!number) {
+    PyErr_Clear();
+    return Attribute::extra;
+  }
+  const auto attribute = static_cast<Attribute>(PyLong_AsLong(number));
+  // Only the interned name is certain to live on.
+  if (position < seen_.size() && PyUnicode_CHECK_INTERNED(name)) {
+    seen_[position] = {name, attribute};
+  }
+  return attribute;
+}
+
+int RecordEncoder::write(RecordWriter& writer, PyObject* record, std::string_view message,
+                         PyObject* formatter, Interruption& interruption) const {
+  const Attributes attributes = read_attributes(record, table_, interruption);
+  PyObject* const levelno = attributes.get(Attribute::levelno);
+  write_level(writer, microseconds_of(attributes.get(Attribute::created), interruption),
+              attributes.get(Attribute::levelname), levelno, level_map_, interruption);
+  writer.message(message);
+  const auto text = [&](std::string_view name, Attribute attribute) {
+    write_text(writer, name, attributes.get(attribute), interruption);
+  };
+  const auto number = [&](std::string_view name, Attribute attribute) {
+    write_number(writer, name, attributes.get(attribute), interruption);
+  };
+  text("host_process", Attribute::name);
+  text("logger_name", Attribute::name);
+  text("module", Attribute::module);
+  text("filename", Attribute::filename);
+  text("funcName", Attribute::funcName);
+  number("lineno", Attribute::lineno);
+  number("process", Attribute::process);
+  number("thread", Attribute::thread);
+  text("threadName", Attribute::threadName);
+  write_process_and_task(writer, attributes, interruption);
+  write_exception(writer, attributes, formatter, table_.default_formatter(), interruption);
+  write_stack(writer, attributes.get(Attribute::stack_info), interruption);
+  write_extra(writer, attributes, max_record_bytes_, interruption);
+  return severity_of(levelno, interruption);
+}
+
+void RecordEncoder::write_custom(RecordWriter& writer, PyObject* dict,
+                                 Interruption& interruption) const {
+  writer.reset();
+  ValueWriter(writer.json(), interruption, safe_end(max_record_bytes_)).write(dict);
+}
+
+int severity_of(PyObject* levelno, Interruption& interruption) {
+  if (!levelno || !PyLong_Check(levelno)) return 0;
+  int overflow = 0;
+  const long severity = PyLong_AsLongAndOverflow(levelno, &overflow);
+  if (PyErr_Occurred()) interruption.take();
+  if (overflow != 0) return overflow > 0 ? INT_MAX : INT_MIN;
+  return static_cast<int>(std::clamp<long>(severity, INT_MIN, INT_MAX));
+}
+
+std::string unformatted_message(PyObject* record, PyObject* error, Interruption& interruption) {
+  const Ref msg = attribute_of(record, "msg", interruption);
+  const Ref args = attribute_of(record, "args", interruption);
+  std::string text;
+  if (msg) text += str_of(msg.get(), interruption);
+  text += " [not formatted: ";
+  text += short_type_name(Py_TYPE(error));
+  text += ": ";
+  text += str_of(error, interruption);
+  text += "; args: ";
+  if (args) text += repr_of(args.get(), interruption);
+  text += ']';
+  return text;
+}
+
+std::int64_t microseconds_of(PyObject* created, Interruption& interruption) {
+  constexpr double kFirstSecond = -62'135'596'800.0;  // 0001-01-01
+  constexpr double kEnd = 253'402'300'800.0;          // 10000-01-01
+  constexpr double kMicrosecondsPerSecond = 1e6;
+  if (!created || !(PyFloat_Check(created) || PyLong_Check(created))) return now_microseconds();
+  const double seconds = PyFloat_AsDouble(created);
+  if (PyErr_Occurred()) interruption.take();
+  if (!(seconds >= kFirstSecond && seconds < kEnd)) return now_microseconds();
+  double whole = 0;
+  const double fraction = std::modf(seconds, &whole);
+  return static_cast<std::int64_t>(whole) * 1'000'000 +
+         static_cast<std::int64_t>(round_half_even(fraction * kMicrosecondsPerSecond));
+}
+
+}  // namespace log_aggregator::python

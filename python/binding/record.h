@@ -1,0 +1,96 @@
+// RecordEncoder writes a logging.LogRecord as a canonical record (record_writer.h).
+//
+// It reads the record's own attributes, so that what factories, filters and adapters put there
+// arrives: the standard ones as fields, any other as `extra`. Attributes of another type than they
+// should have are written in the type that the API expects. Needs the interpreter lock; a record
+// that cannot be read in part is written without that part, never lost.
+
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "log_aggregator/record_writer.h"
+#include "python/binding/reference.h"
+#include "python/binding/text.h"
+
+namespace log_aggregator::python {
+
+// The attributes of a LogRecord that are read; then what is neither read nor an extra.
+enum class Attribute : signed char {
+  extra = -1,
+  name,
+  levelname,
+  levelno,
+  module,
+  filename,
+  funcName,
+  threadName,
+  lineno,
+  process,
+  thread,
+  created,
+  exc_info,
+  exc_text,
+  stack_info,
+  processName,
+  taskName,
+  unread,
+};
+inline constexpr std::size_t kReadAttributes = static_cast<std::size_t>(Attribute::unread);
+
+// Says which attribute a name in a record's __dict__ is. One for the module: names come in the same
+// order in nearly every record, so that a look at the last record's order mostly answers.
+class AttributeTable {
+ public:
+  // False with a Python error set.
+  bool load();
+  Attribute find(PyObject* name, std::size_t position);
+  // logging.Formatter(), for tracebacks where a handler has none of its own.
+  PyObject* default_formatter() const { return default_formatter_.get(); }
+
+ private:
+  Ref numbers_;  // dict: name -> number of the Attribute
+  Ref default_formatter_;
+  struct Seen {
+    PyObject* name = nullptr;  // kept alive by numbers_
+    Attribute attribute = Attribute::extra;
+  };
+  std::array<Seen, 32> seen_;  // by position
+};
+
+class RecordEncoder {
+ public:
+  // `level_map`: dict of numbers and upper-case names to the API's names, or null.
+  RecordEncoder(AttributeTable& table, PyObject* level_map, std::size_t max_record_bytes)
+      : table_(table), level_map_(level_map), max_record_bytes_(max_record_bytes) {}
+
+  // `message` is the formatted one; `formatter` the handler's or None. Returns the severity.
+  int write(RecordWriter& writer, PyObject* record, std::string_view message, PyObject* formatter,
+            Interruption& interruption) const;
+
+  // Writes what a user's own hook made of a record.
+  void write_custom(RecordWriter& writer, PyObject* dict, Interruption& interruption) const;
+
+ private:
+  AttributeTable& table_;
+  PyObject* const level_map_;
+  const std::size_t max_record_bytes_;
+};
+
+// record.levelno as a severity; 0 for what is no number.
+int severity_of(PyObject* levelno, Interruption& interruption);
+
+// What stands for the message of a record that cannot be formatted: its raw msg and args, and the
+// error.
+std::string unformatted_message(PyObject* record, PyObject* error, Interruption& interruption);
+
+// Seconds since 1970 in microseconds, rounded as datetime.fromtimestamp does; the present for what
+// is no time that datetime can hold.
+std::int64_t microseconds_of(PyObject* created, Interruption& interruption);
+
+}  // namespace log_aggregator::python

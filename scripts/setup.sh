@@ -1,0 +1,137 @@
+# What every command needs before it can work: system packages, the environment in .venv, the build
+# installed into it. Each part looks first whether it is there already; then it does nothing and
+# needs no network.
+
+build_packages=(g++ cmake ninja-build pkg-config libcurl4-openssl-dev libzstd-dev libdeflate-dev
+  libsimdjson-dev libsqlite3-dev libcli11-dev libboost-dev libgmock-dev)
+check_packages=(clang-16 clang-tidy-16 clang-format-16 libclang-rt-16-dev)
+
+# PYTHON names another interpreter, which then must have its headers and venv itself. The system's
+# is preferred to the first in PATH, because that is what the packages belong to.
+if [[ -z ${PYTHON:-} ]]; then
+  build_packages+=(python3 python3-venv python3-dev)
+  python=/usr/bin/python3
+else
+  python=$PYTHON
+fi
+
+# What may be set outside and would send packages or imports elsewhere.
+unset PYTHONPATH PYTHONHOME PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_HASHES VIRTUAL_ENV
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
+# A minimal system has no other locale that knows UTF-8.
+export LC_ALL=C.UTF-8
+
+venv_stamp=.venv/requirements.sha256
+build_stamp=.venv/build.sha256
+
+build_options=(--config-settings=build-dir=build/release
+  --config-settings=cmake.build-type=Release
+  --config-settings=cmake.define.LOG_AGGREGATOR_TESTS=ON
+  --config-settings=cmake.define.LOG_AGGREGATOR_BENCH=ON
+  --config-settings=cmake.define.LOG_AGGREGATOR_WERROR=ON)
+
+# setup_project [PACKAGES...]: all of it, with PACKAGES beside those of the build.
+setup_project() {
+  local missing
+  mkdir -p build
+  # One at a time: two builds in one directory would spoil it.
+  exec 9>build/setup.lock
+  flock 9
+  mapfile -t missing < <(missing_packages "${build_packages[@]}" "$@")
+  announce "${missing[@]}"
+  if ((${#missing[@]})); then
+    install_packages "${missing[@]}"
+  fi
+  if ! venv_is_current; then
+    rm -f build/release/CMakeCache.txt
+    step "environment .venv and Python packages" venv make_venv
+  fi
+  if ! build_is_current; then
+    step "compiling, installing into .venv" build make_build
+  fi
+  exec 9>&-
+}
+
+announce() {
+  if (($# == 0)) && venv_is_current && [[ -e $build_stamp ]]; then
+    return
+  fi
+  say "Setting up, once; a second run takes seconds and no network. Logs are in build/logs."
+  if (($#)); then
+    say "  Debian packages, by apt-get, up to 120 MB to download: $*"
+  fi
+  if ! venv_is_current; then
+    say "  Python packages from PyPI into .venv: about 40 MB, half a minute"
+  fi
+  if [[ ! -e $build_stamp ]]; then
+    say "  the build, in build/: about 2 minutes on two cores"
+  fi
+}
+
+missing_packages() {
+  local package
+  command -v dpkg-query >/dev/null || return 0
+  for package; do
+    dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
+      echo "$package"
+  done
+}
+
+install_packages() {
+  if ((EUID != 0)); then
+    command -v sudo >/dev/null ||
+      die "neither root nor sudo: have these installed, then try again: apt-get install $*"
+    sudo -v
+  fi
+  step "Debian packages" apt apt_install "$@"
+}
+
+apt_install() {
+  # A list that cannot be read, of a source that is not Debian's for example, need not matter.
+  apt_get update || true
+  apt_get install -y --no-install-recommends "$@"
+}
+
+apt_get() {
+  local command=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 "$@")
+  if ((EUID == 0)); then "${command[@]}"; else sudo "${command[@]}"; fi
+}
+
+# Both ids hold the path, which the environment and CMake's cache are bound to.
+venv_id() {
+  {
+    "$python" -c 'import sys; print(sys.version, sys.executable)' &&
+      echo "$PWD" && cat scripts/requirements.txt
+  } | sha256sum
+}
+
+venv_is_current() {
+  [[ -x .venv/bin/python && -e $venv_stamp && $(venv_id 2>&1) == "$(<$venv_stamp)" ]]
+}
+
+make_venv() {
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed")' &&
+    "$python" -m venv --clear .venv &&
+    .venv/bin/python -m pip install -r scripts/requirements.txt &&
+    venv_id >"$venv_stamp"
+}
+
+build_id() {
+  {
+    echo "$PWD" "${build_options[@]}"
+    find CMakeLists.txt VERSION pyproject.toml bench cli cmake collector include python src \
+      -type f -not -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum
+  } | sha256sum
+}
+
+build_is_current() {
+  [[ -x .venv/bin/log-aggregator && -e $build_stamp && $(build_id) == "$(<$build_stamp)" ]]
+}
+
+make_build() {
+  local id
+  id=$(build_id) &&
+    .venv/bin/python -m pip install --no-index --no-deps --no-build-isolation --force-reinstall \
+      --verbose "${build_options[@]}" . &&
+    echo "$id" >"$build_stamp"
+}

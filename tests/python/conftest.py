@@ -1,0 +1,86 @@
+"""Fixtures of the Python tests: handlers that talk to a loopback API, and loggers for them."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from log_aggregator_handler import LogAggregatorHandler
+from log_aggregator_handler.testing import LogApi, log_api
+
+__all__ = ["log_api"]
+
+Handlers = Callable[..., LogAggregatorHandler]
+
+
+@pytest.fixture
+def logger() -> logging.Logger:
+    """A logger outside the hierarchy, so that no test sees another's handlers."""
+    return logging.Logger("shop.orders", logging.DEBUG)
+
+
+@pytest.fixture
+def make_handler(log_api: LogApi) -> Iterator[Handlers]:
+    """Makes handlers for `log_api` (or another endpoint) that retry at once and fill no batches."""
+    made: list[LogAggregatorHandler] = []
+
+    def make(
+        endpoint: str | None = None,
+        kind: type[LogAggregatorHandler] = LogAggregatorHandler,
+        **options: Any,
+    ) -> LogAggregatorHandler:
+        options = {"retry_delay": 0.01, "flush_interval": 0.01, "close_timeout": 10.0, **options}
+        handler = kind(endpoint or log_api.endpoint, **options)
+        made.append(handler)
+        return handler
+
+    yield make
+    log_api.recover()
+    for handler in made:
+        handler.close()
+
+
+@pytest.fixture
+def shipped(
+    log_api: LogApi, make_handler: Handlers, logger: logging.Logger
+) -> Callable[..., list[dict[str, Any]]]:
+    """What arrives of the records that a function logs: `[record] = shipped(lambda log: ...)`."""
+
+    def ship(
+        log: Callable[[logging.Logger], object],
+        handler: LogAggregatorHandler | None = None,
+        **options: Any,
+    ) -> list[dict[str, Any]]:
+        handler = handler or make_handler(**options)
+        before = len(log_api.records)
+        logger.addHandler(handler)
+        try:
+            log(logger)
+        finally:
+            logger.removeHandler(handler)
+        assert handler.flush(), handler.stats()
+        return log_api.records[before:]
+
+    return ship
+
+
+@pytest.fixture
+def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a program in a Python of its own, which ends as programs end."""
+
+    def run(program: str, *arguments: str, timeout: float = 30.0, **options: Any) -> Any:
+        return subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            **options,
+        )
+
+    return run

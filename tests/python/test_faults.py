@@ -1,0 +1,209 @@
+"""An API that fails in every way: the log call neither raises nor waits, and each record counts."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+RECORDS = 200
+
+FAULTS = {
+    "refuses": lambda api: api.stop(),
+    "hangs": lambda api: api.hang(),
+    "resets": lambda api: api.reset(),
+    "garbage": lambda api: api.send_garbage(),
+    **{
+        str(status): lambda api, status=status: api.respond(status)
+        for status in (300, 307, 400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 502, 503, 504)
+    },
+    "200 with garbage": lambda api: api.respond(200, body=b"\x00\xff{"),
+    "400 naming a bad index": lambda api: api.respond(400, body={"errors": [{"index": 10**9}]}),
+    "429 for 10^9 seconds": lambda api: api.respond(429, headers={"Retry-After": "1000000000"}),
+    "503 with a wrong date": lambda api: api.respond(503, headers={"Retry-After": "NaN"}),
+    "health says 500": lambda api: setattr(api, "health_status", 500),
+    "health is garbage": lambda api: setattr(api, "health", {"batch": {"max_records": -5}}),
+    "health is a list": lambda api: setattr(api, "health", [1, [2]]),
+}
+
+
+def identity(stats):
+    return stats["delivered"] + stats["pending"] + sum(stats["dropped"].values())
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_whatever_the_api_does_the_call_returns_at_once_and_every_record_is_accounted_for(
+    log_api, make_handler, logger, fault, capfd
+):
+    FAULTS[fault](log_api)
+    handler = make_handler(retry_attempts=1, timeout=0.5, close_timeout=3)
+    logger.addHandler(handler)
+    slowest = 0.0
+    for i in range(RECORDS):
+        start = time.monotonic()
+        logger.info("record %d", i)
+        slowest = max(slowest, time.monotonic() - start)
+    assert slowest < 0.2
+    assert identity(handler.stats()) == handler.stats()["accepted"] == RECORDS
+    handler.flush(timeout=1)
+    assert identity(handler.stats()) == RECORDS
+    start = time.monotonic()
+    handler.close()
+    assert time.monotonic() - start < 4
+    stats = handler.stats()
+    assert identity(stats) == stats["accepted"] == RECORDS
+    assert stats["pending"] == 0
+    assert stats["delivered"] == len(log_api.records)
+    if stats["delivered"] < RECORDS:
+        assert "dropped" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("fault", ["refuses", "hangs", "resets", "garbage", "429", "500", "503"])
+def test_records_outlive_a_fault_that_the_retries_cover(log_api, make_handler, logger, fault):
+    handler = make_handler(retry_attempts=12, retry_delay=0.02, timeout=0.3, close_timeout=20)
+    logger.addHandler(handler)
+    logger.info("before")
+    assert handler.flush()
+    if fault.isdigit():
+        log_api.respond(int(fault), times=3)
+    else:
+        FAULTS[fault](log_api)
+    for i in range(100):
+        logger.info("%d", i)
+    assert not handler.flush(timeout=0.2) or fault.isdigit()
+    if fault == "refuses":
+        log_api.start()
+    if not fault.isdigit():
+        log_api.recover()
+    assert handler.flush()
+    messages = [record["message"] for record in log_api.records]
+    assert messages == ["before", *[str(i) for i in range(100)]]
+    assert handler.stats()["delivered"] == 101
+
+
+def test_emit_returns_while_the_request_is_blocked(log_api, make_handler, logger):
+    log_api.hang()
+    logger.addHandler(make_handler(timeout=30, close_timeout=0.1))
+    logger.info("first")
+    done = threading.Event()
+
+    def log_many():
+        for i in range(10_000):
+            logger.info("while the request hangs %d", i)
+        done.set()
+
+    threading.Thread(target=log_many, daemon=True).start()
+    assert done.wait(20)
+    assert not log_api.records
+
+
+def test_one_poisoned_record_of_a_batch_is_dropped_and_the_rest_delivered(
+    log_api, make_handler, logger
+):
+    handler = make_handler(flush_interval=60)
+    log_api.respond(400, body={"errors": [{"index": 250, "reason": "bad"}]}, times=1)
+    logger.addHandler(handler)
+    for i in range(500):
+        logger.info("%d", i)
+    handler.flush()
+    stats = handler.stats()
+    assert (stats["delivered"], stats["dropped"]["refused"]) == (499, 1)
+
+
+def test_413_splits_the_batch(log_api, make_handler, logger):
+    handler = make_handler(flush_interval=60)
+    log_api.respond(413, times=3)
+    logger.addHandler(handler)
+    for i in range(100):
+        logger.info("%d", i)
+    assert handler.flush()
+    assert [record["message"] for record in log_api.records] == [str(i) for i in range(100)]
+    assert len(log_api.posts) > 4
+
+
+def test_retry_after_is_honoured(log_api, make_handler, logger):
+    handler = make_handler(retry_attempts=1)
+    log_api.respond(429, headers={"Retry-After": "1"}, times=1)
+    logger.addHandler(handler)
+    start = time.monotonic()
+    logger.info("x")
+    assert handler.flush()
+    assert time.monotonic() - start >= 1
+
+
+def test_an_unreachable_api_is_not_one_that_says_nothing(log_api, make_handler, logger):
+    log_api.stop()
+    handler = make_handler(retry_attempts=20, retry_delay=0.02)
+    logger.addHandler(handler)
+    for i in range(50):
+        logger.info("%d", i)
+    handler.flush(timeout=0.1)
+    log_api.start()
+    assert handler.flush()
+    assert len(log_api.posts) < 50  # batches: what the API takes was asked when it came back
+
+
+def test_health_is_asked_again_after_a_reconnect(log_api, make_handler, logger):
+    handler = make_handler(retry_attempts=20, retry_delay=0.02)
+    logger.addHandler(handler)
+    logger.info("a")
+    assert handler.flush()
+    log_api.stop()
+    log_api.health["batch"]["max_records"] = 2
+    log_api.start()
+    logger.info("this shows that the connection is a new one")
+    assert handler.flush()
+    for i in range(10):
+        logger.info("%d", i)
+    assert handler.flush()
+    assert [len(post.records) for post in log_api.posts[-5:]] == [2] * 5
+
+
+@pytest.mark.parametrize("status", [413, 415])
+def test_health_is_asked_again_after_413_and_415(log_api, make_handler, logger, status):
+    handler = make_handler()
+    logger.addHandler(handler)
+    logger.info("a")
+    assert handler.flush()
+    log_api.respond(status, times=1)
+    logger.info("b")
+    handler.flush()
+    logger.info("c")
+    handler.flush()
+    assert [request.method for request in log_api.requests].count("GET") >= 2
+
+
+@pytest.mark.parametrize(
+    ("break_it", "healthy"),
+    [
+        (lambda api: None, True),
+        (lambda api: setattr(api, "health_status", 204), True),
+        (lambda api: setattr(api, "health_status", 301), False),
+        (lambda api: setattr(api, "health_status", 404), False),
+        (lambda api: setattr(api, "health_status", 500), False),
+        (lambda api: api.stop(), False),
+        (lambda api: api.hang(), False),
+        (lambda api: api.reset(), False),
+        (lambda api: api.send_garbage(), False),
+    ],
+)
+def test_check_connection_is_true_for_2xx_only_and_never_raises(
+    log_api, make_handler, break_it, healthy
+):
+    break_it(log_api)
+    handler = make_handler(timeout=0.3)
+    assert handler.check_connection() is healthy
+
+
+def test_flush_is_false_if_anything_logged_before_was_dropped(log_api, make_handler, logger):
+    handler = make_handler()
+    logger.addHandler(handler)
+    log_api.respond(400, times=1)
+    logger.info("refused")
+    assert handler.flush() is False
+
+
+def test_flush_without_records_is_true_and_opens_no_connection(log_api, make_handler):
+    assert make_handler().flush() is True
+    assert log_api.requests == []
