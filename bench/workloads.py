@@ -11,6 +11,7 @@ import argparse
 import http.client
 import json
 import logging
+import random
 import resource
 import statistics
 import sys
@@ -143,13 +144,29 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def make_users() -> list[tuple[str, str]]:
+    """Names and addresses: equal records would compress as no real ones do."""
+    chance = random.Random(1)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    return [
+        (
+            "".join(chance.choices(letters, k=chance.randint(4, 14))),
+            ".".join(str(chance.randrange(256)) for _ in range(4)),
+        )
+        for _ in range(20_011)
+    ]
+
+
 def deliver(endpoint: str, shipper: str, records: int) -> dict[str, Any]:
     """Logs the records from one thread and waits until all are acknowledged."""
     handler = SHIPPERS[shipper](endpoint)
     logger = logger_with(handler)
+    users = make_users()
     idle, cpu, started = memory_bytes("VmRSS"), cpu_seconds(), time.perf_counter()
-    for _ in range(records):
-        logger.info("user %s logged in from %s", NAME, ADDRESS, extra=EXTRAS)
+    for number in range(records):
+        name, address = users[number * 7919 % len(users)]
+        extra = {"user_id": number, "ip_address": address}
+        logger.info("user %s logged in from %s", name, address, extra=extra)
     if isinstance(handler, LogAggregatorHandler):
         handler.flush(60.0)
     seconds, cpu = time.perf_counter() - started, cpu_seconds() - cpu

@@ -38,7 +38,7 @@ struct ServeOptions {
 
 // HOST:PORT, where an IPv6 host stands in brackets.
 Status parse_listen(const std::string& text, HttpServerOptions& options) {
-  const Status wrong =
+  Status wrong =
       Status::invalid_argument("--listen must be HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080");
   const auto colon = text.rfind(':');
   if (colon == std::string::npos || colon == 0) return wrong;

@@ -17,9 +17,11 @@ LAYERS = {
     "include/log_aggregator": ["include/log_aggregator/"],
     "src/base": BASE,
     "src/journal": [*BASE, *OPTIONS, "src/journal/"],
-    "src/format": [*BASE, *OPTIONS, "src/format/"],
+    "src/format": [*BASE, *OPTIONS, "src/journal/segment.h", "src/format/"],
     "src/deliver": DELIVER,
     "src/handler": [*DELIVER, "include/log_aggregator/", "src/handler/"],
+    # Fakes for the seams, and what else the tests share.
+    "src/testing": [*DELIVER, "src/testing/"],
     "python/binding": ["include/log_aggregator/", "python/binding/"],
     # The collector knows the handler only by HTTP.
     "collector": [*BASE, "collector/"],
@@ -44,10 +46,14 @@ def wrong_includes(root: Path) -> Iterator[str]:
         for source in sorted((root / layer).rglob("*")):
             if source.suffix not in (".h", ".cc"):
                 continue
+            if source.name.endswith("_test.cc"):
+                usable = (*allowed, "src/testing/")
+            else:
+                usable = tuple(allowed)
             for number, line in enumerate(source.read_text().splitlines(), start=1):
                 match = INCLUDE.match(line)
                 target = match and resolve(root, source, match[1])
-                if target and not target.startswith(tuple(allowed)):
+                if target and not target.startswith(usable):
                     name = source.relative_to(root)
                     yield f"{name}:{number}: {layer} may not include {target}"
 

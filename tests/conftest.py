@@ -187,12 +187,17 @@ class Collector:
             parameters["before"] = page["next"]
 
     def wait_for_records(
-        self, count: int, timeout: float = 20.0, **query: str | int
+        self,
+        count: int,
+        timeout: float = 20.0,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **query: str | int,
     ) -> list[dict[str, Any]]:
         """`records(**query)` as soon as there are at least `count`; fails after `timeout` s."""
         deadline = time.monotonic() + timeout
         while True:
-            found = self.records(**query)
+            found = self.records(headers=headers, **query)
             if len(found) >= count:
                 return found
             if time.monotonic() > deadline:

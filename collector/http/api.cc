@@ -48,7 +48,7 @@ struct Api::Pools {
 struct Api::Route {
   std::string_view method;
   std::string_view path;
-  void (Api::*handle)(HttpRequest, Respond);
+  void (Api::*handle)(HttpRequest&&, const Respond&);
   // Whether a request without any token is served although tokens are wanted.
   bool is_public = false;
 };
@@ -104,10 +104,10 @@ void Api::handle(HttpRequest request, Respond respond) {
     return;
   }
   const Route* route = find_route(request);
-  (this->*route->handle)(std::move(request), std::move(respond));
+  (this->*route->handle)(std::move(request), respond);
 }
 
-void Api::health(HttpRequest /*request*/, Respond respond) { respond(health_response()); }
+void Api::health(HttpRequest&& /*request*/, const Respond& respond) { respond(health_response()); }
 
 HttpResponse Api::health_response() const {
   JsonWriter json;
@@ -131,9 +131,8 @@ HttpResponse Api::health_response() const {
   return {200, std::string(json.text()), {}};
 }
 
-void Api::ingest(HttpRequest request, Respond respond) {
-  boost::asio::post(pools_->ingest, [this, request = std::move(request),
-                                     respond = std::move(respond)]() mutable {
+void Api::ingest(HttpRequest&& request, const Respond& respond) {
+  boost::asio::post(pools_->ingest, [this, request = std::move(request), respond]() mutable {
     answer(respond, [&] {
       auto parsed = parse_ingest(std::move(request), limits_, now_microseconds());
       if (const auto* error = std::get_if<HttpError>(&parsed)) {
@@ -152,9 +151,8 @@ void Api::ingest(HttpRequest request, Respond respond) {
   });
 }
 
-void Api::query(HttpRequest request, Respond respond) {
-  boost::asio::post(pools_->query, [this, request = std::move(request),
-                                    respond = std::move(respond)] {
+void Api::query(HttpRequest&& request, const Respond& respond) {
+  boost::asio::post(pools_->query, [this, request = std::move(request), respond] {
     answer(respond, [&] {
       const auto query = parse_log_query(request.query);
       if (const auto* error = std::get_if<HttpError>(&query)) {

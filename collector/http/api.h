@@ -31,9 +31,9 @@ class Api : public HttpHandler {
   struct Route;
   struct Pools;
 
-  void health(HttpRequest request, Respond respond);
-  void ingest(HttpRequest request, Respond respond);
-  void query(HttpRequest request, Respond respond);
+  void health(HttpRequest&& request, const Respond& respond);
+  void ingest(HttpRequest&& request, const Respond& respond);
+  void query(HttpRequest&& request, const Respond& respond);
 
   static const Route* find_route(const HttpRequest& request);
   HttpResponse health_response() const;

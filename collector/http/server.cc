@@ -131,9 +131,10 @@ class HttpServer::Impl {
   Result<tcp::endpoint> resolve();
   Status bind(const tcp::endpoint& endpoint);
   void begin_stop();
-  void end_connection();
+  void end_if_done();
 
   asio::awaitable<void> accept_connections();
+  asio::awaitable<void> accept_connection();
   asio::awaitable<void> serve_connection(std::shared_ptr<Connection> connection);
   asio::awaitable<bool> wait_for_request(Connection& connection);
   asio::awaitable<bool> serve_request(Connection& connection);
@@ -153,6 +154,7 @@ class HttpServer::Impl {
   asio::steady_timer stop_timer_{io_};
   std::unordered_set<Connection*> connections_;
   std::size_t body_bytes_ = 0;  // that requests under way may fill
+  bool accepting_ = true;       // a connection may still come, also just after stopping_ was set
   bool stopping_ = false;
 };
 
@@ -214,7 +216,6 @@ void HttpServer::Impl::begin_stop() {
   for (Connection* connection : connections_) {
     if (connection->idle) connection->stream.cancel();
   }
-  if (connections_.empty()) return;
   stop_timer_.expires_after(options_.stop_timeout);
   stop_timer_.async_wait([this](const error_code& cancelled) {
     if (cancelled) return;
@@ -222,28 +223,33 @@ void HttpServer::Impl::begin_stop() {
   });
 }
 
-void HttpServer::Impl::end_connection() {
-  if (stopping_ && connections_.empty()) stop_timer_.cancel();
+// The last one to leave lets run() end before the timer does.
+void HttpServer::Impl::end_if_done() {
+  if (stopping_ && !accepting_ && connections_.empty()) stop_timer_.cancel();
 }
 
 asio::awaitable<void> HttpServer::Impl::accept_connections() {
-  while (!stopping_) {
-    error_code error;
-    tcp::socket socket =
-        co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
-    if (error == asio::error::operation_aborted) co_return;
-    if (error) {
-      // Out of file descriptors, most likely: trying again at once would spin.
-      asio::steady_timer pause(io_, std::chrono::milliseconds(100));
-      co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
-      continue;
-    }
-    if (connections_.size() >= options_.max_connections) continue;  // closes it
-    socket.set_option(tcp::no_delay(true), error);
-    auto connection = std::make_shared<Connection>(std::move(socket));
-    connections_.insert(connection.get());
-    asio::co_spawn(io_, serve_connection(std::move(connection)), asio::detached);
+  while (!stopping_) co_await accept_connection();
+  accepting_ = false;
+  end_if_done();
+}
+
+asio::awaitable<void> HttpServer::Impl::accept_connection() {
+  error_code error;
+  tcp::socket socket =
+      co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
+  if (error == asio::error::operation_aborted) co_return;
+  if (error) {
+    // Out of file descriptors, most likely: trying again at once would spin.
+    asio::steady_timer pause(io_, std::chrono::milliseconds(100));
+    co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
+    co_return;
   }
+  if (connections_.size() >= options_.max_connections) co_return;  // closes it
+  socket.set_option(tcp::no_delay(true), error);
+  auto connection = std::make_shared<Connection>(std::move(socket));
+  connections_.insert(connection.get());
+  asio::co_spawn(io_, serve_connection(std::move(connection)), asio::detached);
 }
 
 asio::awaitable<void> HttpServer::Impl::serve_connection(std::shared_ptr<Connection> connection) {
@@ -255,7 +261,7 @@ asio::awaitable<void> HttpServer::Impl::serve_connection(std::shared_ptr<Connect
     // Out of memory: this connection ends, the others go on.
   }
   connections_.erase(connection.get());
-  end_connection();
+  end_if_done();
 }
 
 // Waits for the first bytes of a request; false where none will come.

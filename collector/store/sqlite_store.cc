@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 namespace log_aggregator::collector {
@@ -49,12 +50,11 @@ PRAGMA user_version = 1;
 COMMIT;
 )sql";
 
-// More waiting than this is refused: a sender retries, a collector without memory dies.
-constexpr std::size_t kMaxQueuedBytes = 256 << 20;
 // What goes into one transaction, so that its requests do not wait for the whole queue.
 constexpr std::size_t kMaxGroupBytes = 32 << 20;
 // A page ends early rather than hold more than this.
 constexpr std::size_t kMaxPageBytes = 16 << 20;
+constexpr int kWalkedRecords = 20'000;
 constexpr auto kQueryDeadline = std::chrono::seconds(10);
 constexpr std::size_t kKeptReaders = 8;
 
@@ -91,10 +91,28 @@ Status prepare_schema(Database& database) {
   return {};
 }
 
-// What `query` asks for: the newest ids first, picked without touching the records themselves.
-std::string query_sql(const Query& query) {
-  std::string where = " WHERE 1";
-  if (query.before) where += " AND id < ?";
+// A time without any other filter: SQLite's own plan for it would be to walk through all records.
+bool is_by_time_only(const Query& query) {
+  const bool by_time = query.from_us || query.to_us;
+  return by_time && !query.logger && !query.host && query.levels.empty();
+}
+
+// How to find the ids that a query asks for.
+enum class Plan {
+  automatic,    // SQLite chooses: right where there is an index for one value
+  newest_only,  // walk through the newest records, at most kWalkedRecords
+  time_index,   // all ids of the time, sorted
+};
+
+std::string query_sql(const Query& query, Plan plan) {
+  std::string table = "record";
+  std::string where = " WHERE id < ?1";
+  if (plan == Plan::newest_only) {
+    table += " NOT INDEXED";
+    where +=
+        " AND id >= min(?1, (SELECT max(id) + 1 FROM record)) - " + std::to_string(kWalkedRecords);
+  }
+  if (plan == Plan::time_index) table += " INDEXED BY record_time";
   if (query.from_us) where += " AND time_us >= ?";
   if (query.to_us) where += " AND time_us < ?";
   if (query.logger) where += " AND logger = ?";
@@ -104,20 +122,22 @@ std::string query_sql(const Query& query) {
     for (std::size_t i = 1; i < query.levels.size(); ++i) where += ",?";
     where += ")";
   }
-  return "SELECT id, json FROM record WHERE id IN (SELECT id FROM record" + where +
+  // Picks the ids first, so that sorting them does not carry the records along.
+  return "SELECT id, json FROM record WHERE id IN (SELECT id FROM " + table + where +
          " ORDER BY id DESC LIMIT ?) ORDER BY id DESC";
 }
 
 // In the order of query_sql. One more than the limit is asked for, to know if there is a next page.
 void bind_query(Statement& statement, const Query& query) {
   int parameter = 0;
-  if (query.before) statement.bind(++parameter, *query.before);
+  statement.bind(++parameter, query.before.value_or(std::numeric_limits<std::int64_t>::max()));
   if (query.from_us) statement.bind(++parameter, *query.from_us);
   if (query.to_us) statement.bind(++parameter, *query.to_us);
   if (query.logger) statement.bind(++parameter, std::string_view(*query.logger));
   if (query.host) statement.bind(++parameter, std::string_view(*query.host));
-  for (const std::string& level : query.levels)
+  for (const std::string& level : query.levels) {
     statement.bind(++parameter, std::string_view(level));
+  }
   statement.bind(++parameter, static_cast<std::int64_t>(query.limit + 1));
 }
 
@@ -125,8 +145,8 @@ int is_past(void* deadline) {
   return steady_clock::now() > *static_cast<const steady_clock::time_point*>(deadline) ? 1 : 0;
 }
 
-Result<Page> read_page(Database& database, const Query& query) {
-  auto statement = database.prepare(query_sql(query));
+Result<Page> read_page(Database& database, const Query& query, Plan plan) {
+  auto statement = database.prepare(query_sql(query, plan));
   if (!statement.ok()) return statement.status();
   bind_query(*statement, query);
   Page page;
@@ -149,6 +169,15 @@ Result<Page> read_page(Database& database, const Query& query) {
     bytes += json.size();
     page.records.push_back({statement->integer(0), std::string(json)});
   }
+}
+
+// A long time holds so many records that a page of them is among the newest; a short one so few
+// that sorting them is quick. Which it is shows on trying the former.
+Result<Page> find_page(Database& database, const Query& query) {
+  if (!is_by_time_only(query)) return read_page(database, query, Plan::automatic);
+  auto page = read_page(database, query, Plan::newest_only);
+  if (!page.ok() || page->next) return page;
+  return read_page(database, query, Plan::time_index);
 }
 
 }  // namespace
@@ -187,17 +216,19 @@ Result<SqliteStore::Writer> SqliteStore::open_writer(const std::string& path) {
   return writer;
 }
 
-Result<std::unique_ptr<SqliteStore>> SqliteStore::open(std::string path) {
+Result<std::unique_ptr<SqliteStore>> SqliteStore::open(std::string path,
+                                                       std::size_t max_queued_bytes) {
   auto writer = open_writer(path);
   if (!writer.ok()) {
     return Status(writer.status().code(),
                   "cannot open the store " + path + ": " + writer.status().message());
   }
-  return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(path), std::move(writer).value()));
+  return std::unique_ptr<SqliteStore>(
+      new SqliteStore(std::move(path), max_queued_bytes, std::move(writer).value()));
 }
 
-SqliteStore::SqliteStore(std::string path, Writer writer)
-    : path_(std::move(path)), writer_(std::move(writer)) {
+SqliteStore::SqliteStore(std::string path, std::size_t max_queued_bytes, Writer writer)
+    : path_(std::move(path)), max_queued_bytes_(max_queued_bytes), writer_(std::move(writer)) {
   thread_ = std::thread([this] { write_until_closed(); });
 }
 
@@ -214,7 +245,7 @@ void SqliteStore::append(Batch batch, Done done) {
   const std::size_t bytes = size_of(batch);
   {
     MutexLock lock(mutex_);
-    if (queued_bytes_ + bytes <= kMaxQueuedBytes) {
+    if (queued_bytes_ + bytes <= max_queued_bytes_) {
       queued_bytes_ += bytes;
       queue_.push_back({std::move(batch), bytes, std::move(done), {}});
       work_.notify_one();
@@ -363,7 +394,7 @@ Result<Page> SqliteStore::query(const Query& query) {
   // A query that no index helps must not hold a thread for ever.
   auto deadline = steady_clock::now() + kQueryDeadline;
   sqlite3_progress_handler(reader->handle(), 10'000, is_past, &deadline);
-  auto page = read_page(*reader, query);
+  auto page = find_page(*reader, query);
   sqlite3_progress_handler(reader->handle(), 0, nullptr, nullptr);
   if (page.ok()) {
     return_reader(std::move(reader).value());

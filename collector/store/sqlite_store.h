@@ -26,8 +26,11 @@ namespace log_aggregator::collector {
 class SqliteStore : public Store {
  public:
   // Opens the file or creates it, readable by its owner only. Fails where it cannot be written, is
-  // not a database of ours or comes from a newer version.
-  static Result<std::unique_ptr<SqliteStore>> open(std::string path);
+  // not a database of ours or comes from another version. Batches that would make more than
+  // `max_queued_bytes` wait for the writer are refused: a sender tries again, a collector without
+  // memory dies.
+  static Result<std::unique_ptr<SqliteStore>> open(std::string path,
+                                                   std::size_t max_queued_bytes = 256 << 20);
 
   // Writes what is queued, then closes.
   ~SqliteStore() override;
@@ -56,7 +59,7 @@ class SqliteStore : public Store {
     Statement insert_interval;
   };
 
-  SqliteStore(std::string path, Writer writer);
+  SqliteStore(std::string path, std::size_t max_queued_bytes, Writer writer);
   static Result<Writer> open_writer(const std::string& path);
 
   void write_until_closed();
@@ -72,6 +75,7 @@ class SqliteStore : public Store {
   void return_reader(Database database) EXCLUDES(mutex_);
 
   const std::string path_;
+  const std::size_t max_queued_bytes_;
   Writer writer_;
 
   Mutex mutex_;

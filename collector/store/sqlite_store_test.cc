@@ -103,8 +103,8 @@ class SqliteStoreTest : public testing::Test {
     fs::remove_all(directory_);
   }
 
-  void open() {
-    auto opened = SqliteStore::open(path_.string());
+  void open(std::size_t max_queued_bytes = 256 << 20) {
+    auto opened = SqliteStore::open(path_.string(), max_queued_bytes);
     ASSERT_TRUE(opened.ok()) << opened.status().message();
     store_ = std::move(opened).value();
   }
@@ -277,7 +277,8 @@ TEST_F(SqliteStoreTest, AFailedTransactionStoresNeitherRecordsNorIntervalsAndIsN
 }
 
 TEST_F(SqliteStoreTest, RefusesMoreThanItCanKeepInMemory) {
-  open();
+  constexpr std::size_t kQueuedBytes = 1 << 20;
+  open(kQueuedBytes);
   std::promise<void> first_done;
   std::promise<void> go_on;
   auto gate = go_on.get_future().share();
@@ -291,7 +292,7 @@ TEST_F(SqliteStoreTest, RefusesMoreThanItCanKeepInMemory) {
   const auto caller = std::this_thread::get_id();
   for (int i = 0; i < 10; ++i) {
     Batch large;
-    large.records.push_back(make_record(std::string(32 << 20, 'x')));
+    large.records.push_back(make_record(std::string(kQueuedBytes / 8, 'x')));
     store_->append(std::move(large), [&, caller](const Appended& appended) {
       if (std::this_thread::get_id() == caller && !appended.status.ok()) ++refused;
       if (appended.status.ok()) ++stored;
@@ -360,6 +361,32 @@ TEST_F(SqliteStoreTest, AnswersPagesThatFollowEachOther) {
   }
   EXPECT_THAT(sizes, ElementsAre(2, 2, 1));
   EXPECT_THAT(ids, ElementsAre(5, 4, 3, 2, 1));
+}
+
+TEST_F(SqliteStoreTest, FindsATimeWhereverItsRecordsAre) {
+  open();
+  // Old records beyond what is walked through, and one with an old time among the newest.
+  constexpr std::int64_t kRecords = 45'000;
+  Batch batch;
+  for (std::int64_t i = 0; i < kRecords; ++i) {
+    batch.records.push_back(make_record(std::to_string(i)));
+    batch.records.back().time_us = i == kRecords - 1 ? 10 : i;
+  }
+  counts(std::move(batch));
+  Query query;
+  query.to_us = 12;
+  query.limit = 4;
+  std::vector<std::int64_t> ids;
+  do {
+    const Page found = page(query);
+    for (const StoredRecord& record : found.records) ids.push_back(record.id);
+    query.before = found.next;
+  } while (query.before);
+  EXPECT_THAT(ids, ElementsAre(kRecords, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1));
+  query = {};
+  query.from_us = 100;
+  query.limit = 3;
+  EXPECT_EQ(page(query).records.front().id, kRecords - 1);
 }
 
 TEST_F(SqliteStoreTest, BindsTextWithoutReadingItAsSql) {

@@ -38,7 +38,8 @@ class Handler {
 
   // Hands one record over: a JSON object, copied before the call returns. `severity` is on Python's
   // scale (10 DEBUG ... 50 CRITICAL). Returns whether the record was taken; with `background` off,
-  // whether it was delivered. Waits only under Overflow::block or with `background` off.
+  // whether it was delivered, false also where a later one of another thread was lost. Waits only
+  // under Overflow::block or with `background` off.
   bool log(int severity, std::string_view record) noexcept;
 
   // Sends what is queued without waiting for batches to fill, and waits until all that was logged
@@ -62,7 +63,7 @@ class Handler {
   // does, as Python's interpreter.
   void detach_callbacks() noexcept;
 
-  // The options in force, without credentials and callbacks.
+  // The options in force. They hold the credentials: do not show them.
   const Options& options() const;
   // For RecordWriter: the host and the static fields as JSON.
   const std::string& record_prefix() const;

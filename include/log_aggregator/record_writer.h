@@ -11,9 +11,9 @@
 //   writer.end_extra();
 //   handler.log(20, writer.finish());
 //
-// Parts may come in any order between begin and finish, each at most once. A record that would be longer than the limit is cut:
-// the message first, then exception, stack and extra, each marked as cut. Keeps its buffer from
-// record to record. Not thread-safe: one writer for each thread.
+// Parts may come in any order between begin and finish, each at most once. A record that would be
+// longer than the limit is cut: the message first, then exception, stack and extra, each marked as
+// cut. Keeps its buffer from record to record. Not thread-safe: one writer for each thread.
 
 #pragma once
 
@@ -75,11 +75,13 @@ class RecordWriter {
   const std::size_t max_bytes_;
   JsonWriter json_;
   Part message_, exception_, stack_, extra_;
-  std::int64_t cached_second_ = -1;  // of timestamp_, which is reused within one second
+  std::int64_t cached_second_ = INT64_MIN;  // of timestamp_, which is reused within one second
+  bool begun_ = false;                      // by begin(), at that time; else by reset()
+  std::int64_t begun_at_ = 0;
   char timestamp_[32];
 };
 
-// ,"host":"...","service":"..." as RecordWriter's constructor takes it.
+// "host":"...","service":"..." as RecordWriter's constructor takes it.
 std::string record_prefix(std::string_view host, const std::vector<Field>& fields);
 
 }  // namespace log_aggregator

@@ -31,8 +31,8 @@ inline constexpr std::size_t kDropCauses = 10;
 std::string_view drop_cause_name(DropCause cause);
 
 struct Stats {
-  std::uint64_t accepted = 0;   // records that log calls handed over
-  std::uint64_t delivered = 0;  // acknowledged by the server with 2xx
+  std::uint64_t accepted = 0;                        // records that log calls handed over
+  std::uint64_t delivered = 0;                       // acknowledged by the server with 2xx
   std::array<std::uint64_t, kDropCauses> dropped{};  // indexed by DropCause
   std::uint64_t pending = 0;                         // queued or under way
   std::uint64_t pending_bytes = 0;                   // their size as JSON

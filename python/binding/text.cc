@@ -7,7 +7,7 @@ namespace {
 // waste for long texts.
 constexpr Py_ssize_t kMaxKeptLength = 4096;
 
-std::string text_or_unprintable(Ref text, PyObject* object, Interruption& interruption) {
+std::string text_or_unprintable(const Ref& text, PyObject* object, Interruption& interruption) {
   if (text && PyUnicode_Check(text.get())) return std::string(Utf8(text.get()).view());
   if (text) PyErr_SetString(PyExc_TypeError, "not a str");
   return unprintable(object, interruption);

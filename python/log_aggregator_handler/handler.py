@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import json
 import logging
 import os
 import sys
@@ -177,8 +176,20 @@ class LogAggregatorHandler(logging.Handler):
         except Exception:
             self.handleError(record)
 
+    def setFormatter(self, fmt: logging.Formatter | None) -> None:
+        """As logging.Handler.setFormatter(), but for the format that nobody chose.
+
+        logging.basicConfig() without a format gives each handler that has none the one of a
+        terminal, level:name:message. Level and name are fields here.
+        """
+        if type(fmt) is logging.Formatter and fmt._fmt == logging.BASIC_FORMAT:
+            fmt = None
+        super().setFormatter(fmt)
+
     def format_record(self, record: logging.LogRecord) -> dict[str, Any]:
         """The whole record as the API gets it. Override it to ship another."""
+        import json  # here, as few need it and importing it takes time
+
         result: dict[str, Any] = json.loads(
             self._core.encode(record, self._message_of(record), self.formatter)
         )

@@ -1,8 +1,6 @@
 """A log aggregation API on the loopback interface, for tests of code that logs.
 
-With pytest, name the module as a plugin in conftest.py and ask for the fixture::
-
-    pytest_plugins = ["log_aggregator_handler.testing"]
+With pytest, which finds it by itself, ask for the fixture::
 
     def test_that_orders_are_logged(log_api):
         handler = LogAggregatorHandler(log_api.endpoint)
@@ -16,7 +14,8 @@ Without pytest, use the class::
     with LogApi() as api:
         handler = LogAggregatorHandler(api.endpoint)
 
-It can be told to fail, too: see `respond`, `hang`, `reset`, `send_garbage`, `say_nothing`, `stop`.
+It can be told to fail, too: see `respond`, `refuse`, `hang`, `reset`, `send_garbage`,
+`say_nothing` and `stop`.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -54,6 +53,8 @@ class Request:
     """Size of the body as it came over the wire."""
     records: list[Record]
     """The records in the body; none where it is not JSON."""
+    stored: list[Record]
+    """Those that were accepted: all of them, if the answer is 2xx."""
     status: int | None
     """None where there was no answer."""
 
@@ -84,6 +85,7 @@ class LogApi:
         self._changed = threading.Condition()
         self._requests: list[Request] = []
         self._answers: list[_Answer] = []
+        self._refusal: tuple[Callable[[Record], bool], bool] | None = None
         self._fault: str | None = None
         self._port = 0
         self._server: _Server | None = None
@@ -145,8 +147,8 @@ class LogApi:
 
     @property
     def records(self) -> list[Record]:
-        """The records of all requests that were answered with 2xx."""
-        return [record for request in self.requests for record in _stored(request)]
+        """The records that were accepted."""
+        return [record for request in self.requests for record in request.stored]
 
     def wait_for(self, count: int, timeout: float = 10.0) -> list[Record]:
         """`records`, as soon as there are `count`. AssertionError if there are not by then."""
@@ -189,6 +191,14 @@ class LogApi:
         with self._changed:
             self._answers.append(_Answer(status, body, dict(headers or {}), times))
 
+    def refuse(self, bad: Callable[[Record], bool], *, named: bool = True) -> None:
+        """Answers 400 to requests with records for which `bad` is true, until recover().
+
+        `named`: the answer names them, and the others are accepted; else all are refused.
+        """
+        with self._changed:
+            self._refusal = (bad, named)
+
     def hang(self) -> None:
         """Accepts requests and does not answer, until recover() or stop()."""
         self._set_fault("hang")
@@ -206,9 +216,10 @@ class LogApi:
         self.health = {"status": "ok"}
 
     def recover(self) -> None:
-        """Ends what respond(), hang(), reset() and send_garbage() began."""
+        """Ends what respond(), refuse(), hang(), reset() and send_garbage() began."""
         with self._changed:
             self._answers.clear()
+            self._refusal = None
         self._set_fault(None)
 
     # ---- inside
@@ -218,7 +229,7 @@ class LogApi:
             self._fault = fault
             self._changed.notify_all()
 
-    def _wait(self, condition: Any, timeout: float, what: str) -> None:
+    def _wait(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
         with self._changed:
             done = self._changed.wait_for(condition, timeout)
         if not done:
@@ -236,26 +247,37 @@ class LogApi:
             self._changed.wait_for(lambda: self._fault != "hang" or self._server is None)
             return "silence"
 
-    def _next_answer(self) -> _Answer:
+    def _next_answer(self, records: list[Record]) -> tuple[_Answer, list[Record]]:
+        """What to answer to these records, and which of them are accepted by that."""
         with self._changed:
             if not self._answers:
-                return _Answer()
+                return self._answer_by_records(records)
             answer = self._answers[0]
             if answer.times is not None:
                 answer.times -= 1
                 if answer.times <= 0:
                     self._answers.pop(0)
-            return answer
+            return answer, records if 200 <= answer.status < 300 else []
+
+    def _answer_by_records(self, records: list[Record]) -> tuple[_Answer, list[Record]]:
+        bad, named = self._refusal or (lambda record: False, True)
+        errors = [
+            {"index": index, "reason": "told to refuse it"}
+            for index, record in enumerate(records)
+            if bad(record)
+        ]
+        if not errors:
+            return _Answer(), records
+        if not named:
+            return _Answer(400), []
+        good = [record for record in records if not bad(record)]
+        body = {"stored": len(good), "duplicates": 0, "errors": errors}
+        return _Answer(400, json.dumps(body).encode()), good
 
     def _record(self, request: Request) -> None:
         with self._changed:
             self._requests.append(request)
             self._changed.notify_all()
-
-
-def _stored(request: Request) -> list[Record]:
-    accepted = request.status is not None and 200 <= request.status < 300
-    return request.records if accepted else []
 
 
 class _Server(ThreadingHTTPServer):
@@ -307,7 +329,7 @@ class _Exchange(BaseHTTPRequestHandler):
             answer = _Answer(api.health_status, json.dumps(api.health).encode())
         else:
             answer = _Answer(404)
-        self._answer(answer, b"", b"", [])
+        self._answer(answer, b"", b"", [], [])
 
     def do_POST(self) -> None:
         wire = self._read_body()
@@ -316,10 +338,13 @@ class _Exchange(BaseHTTPRequestHandler):
         records = _parse(body) if body is not None else []
         if self._fail(wire, body or b"", records):
             return
-        answer = _Answer(415) if body is None else self.server.api._next_answer()
+        answer = _Answer(415)
+        stored: list[Record] = []
+        if body is not None:
+            answer, stored = self.server.api._next_answer(records)
         if answer.body is None:
             answer = _Answer(answer.status, self._body_for(answer, records), answer.headers)
-        self._answer(answer, wire, body or b"", records)
+        self._answer(answer, wire, body or b"", records, stored)
 
     def _body_for(self, answer: _Answer, records: list[Record]) -> bytes:
         if answer.status == 204:
@@ -343,7 +368,7 @@ class _Exchange(BaseHTTPRequestHandler):
         if fault is None:
             return False
         self.close_connection = True
-        self._remember(None, wire, body, records)
+        self._remember(None, wire, body, records, [])
         if fault == "garbage":
             self.wfile.write(b"\x16\x03\x01 this is not HTTP\r\n\r\n")
         elif fault == "reset":
@@ -351,9 +376,16 @@ class _Exchange(BaseHTTPRequestHandler):
             self.connection.close()
         return True
 
-    def _answer(self, answer: _Answer, wire: bytes, body: bytes, records: list[Record]) -> None:
+    def _answer(
+        self,
+        answer: _Answer,
+        wire: bytes,
+        body: bytes,
+        records: list[Record],
+        stored: list[Record],
+    ) -> None:
         # Remembered first: who sees the answer may look at once.
-        self._remember(answer.status, wire, body, records)
+        self._remember(answer.status, wire, body, records, stored)
         content = answer.body or b""
         self.send_response(answer.status)
         for name, value in answer.headers.items():
@@ -365,11 +397,17 @@ class _Exchange(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def _remember(
-        self, status: int | None, wire: bytes, body: bytes, records: list[Record]
+        self,
+        status: int | None,
+        wire: bytes,
+        body: bytes,
+        records: list[Record],
+        stored: list[Record],
     ) -> None:
-        self.server.api._record(
-            Request(self.command, self.path, self.headers, body, len(wire), records, status)
+        request = Request(
+            self.command, self.path, self.headers, body, len(wire), records, stored, status
         )
+        self.server.api._record(request)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Says nothing on stderr."""

@@ -45,6 +45,10 @@ Result<Endpoint> parse_endpoint(const std::string& text) {
   if (code != CURLUE_OK) return malformed(curl_url_strerror(code));
   const std::string scheme = part(url.get(), CURLUPART_SCHEME);
   if (scheme != "http" && scheme != "https") return malformed("its scheme is another");
+  // libcurl takes http:/host and http:///host, too.
+  if (text.substr(scheme.size(), 3) != "://" || text[scheme.size() + 3] == '/') {
+    return malformed("it has no host");
+  }
 
   Endpoint endpoint;
   endpoint.user = part(url.get(), CURLUPART_USER, CURLU_URLDECODE);

@@ -1,19 +1,31 @@
 #include "src/deliver/credentials.h"
 
+#include <exception>
 #include <utility>
 
 namespace log_aggregator {
+
+Result<Headers> ask_application(const std::function<Result<Headers>()>& auth) {
+  try {
+    Result<Headers> answer = auth();
+    if (!answer.ok()) return answer;
+    for (const Header& header : answer.value()) {
+      if (Status status = check_header(header); !status.ok()) return status;
+    }
+    return answer;
+  } catch (const std::exception& error) {
+    return Status::unavailable(std::string("the auth callback threw: ") + error.what());
+  } catch (...) {
+    return Status::unavailable("the auth callback threw");
+  }
+}
 
 Credentials::Credentials(const Options& options, Mailbox& mailbox, const Clock& clock)
     : options_(options), mailbox_(mailbox), clock_(clock) {}
 
 Result<Headers> Credentials::ask() {
   Result<Headers> answer = Status::unavailable("the auth callback can no longer be called");
-  mailbox_.run([&] { answer = options_.auth(); });
-  if (!answer.ok()) return answer;
-  for (const Header& header : answer.value()) {
-    if (Status status = check_header(header); !status.ok()) return status;
-  }
+  mailbox_.run([&] { answer = ask_application(options_.auth); });
   return answer;
 }
 

@@ -3,11 +3,16 @@
 
 #pragma once
 
+#include <functional>
+
 #include "log_aggregator/options.h"
 #include "src/base/clock.h"
 #include "src/deliver/mailbox.h"
 
 namespace log_aggregator {
+
+// Calls Options::auth and checks its headers. Whatever it throws becomes a Status.
+Result<Headers> ask_application(const std::function<Result<Headers>()>& auth);
 
 class Credentials {
  public:

@@ -31,21 +31,30 @@ constexpr DoorCause kDoorCauses[] = {
     {DropCause::queue_full, "the queue is full (queue_bytes, overflow drop_newest)"},
     {DropCause::evicted, "older records made room for newer ones (overflow drop_oldest)"},
     {DropCause::block_timeout, "the queue stayed full for block_timeout (overflow block)"},
+    {DropCause::too_large, "longer than half the queue (queue_bytes)"},
     {DropCause::reentrant, "logged from inside the handler's own auth or report callback"},
     {DropCause::out_of_memory, "no memory to queue them"},
 };
 
-std::size_t body_bytes(std::span<const RecordView> records) {
+// The brackets of an array are one byte more than its commas.
+constexpr std::size_t kFrameBytes = 1;
+
+std::size_t payload_bytes(std::span<const RecordView> records) {
   std::size_t bytes = 0;
-  for (const RecordView& record : records) bytes += record.payload.size() + 1;
+  for (const RecordView& record : records) bytes += record.payload.size();
   return bytes;
+}
+
+// Of a body, with what stands between the records.
+std::size_t body_bytes(std::span<const RecordView> records) {
+  return kFrameBytes + payload_bytes(records) + records.size();
 }
 
 // How many of the records, at least one, a request of that plan holds.
 std::size_t fitting_records(std::span<const RecordView> records, const Plan& plan) {
   const std::size_t most = std::min(records.size(), plan.max_records);
   if (body_bytes(records.first(most)) <= plan.max_bytes) return most;
-  std::size_t bytes = 0;
+  std::size_t bytes = kFrameBytes;
   std::size_t count = 0;
   while (count < most && bytes + records[count].payload.size() + 1 <= plan.max_bytes) {
     bytes += records[count++].payload.size() + 1;
@@ -120,8 +129,10 @@ bool Delivery::step() {
   } else if (!pieces_.empty()) {
     return try_front();
   } else {
+    // In this order: what was logged before the close is seen in the journal.
+    const bool ending = closing();
     const Journal::Amount unread = journal_.unread();
-    if (unread.records == 0 && closing()) return finish_closing();
+    if (unread.records == 0 && ending) return finish_closing();
     if (batch_is_due(unread)) {
       take_batch();
     } else {
@@ -179,8 +190,8 @@ bool Delivery::batch_is_due(const Journal::Amount& unread) {
 
 void Delivery::wait_for_records(const Journal::Amount& unread) {
   const bool idle = unread.records == 0;
-  const bool there = idle ? journal_.wake_at(1, 1)
-                          : journal_.wake_at(batch_record_limit(), batch_byte_limit());
+  const bool there =
+      idle ? journal_.wake_at(1, 1) : journal_.wake_at(batch_record_limit(), batch_byte_limit());
   if (there) return;
   const auto until = idle ? kNever : *waiting_since_ + options_.flush_interval;
   transport_.poll(std::min(until, close_deadline()));
@@ -190,7 +201,7 @@ void Delivery::wait_for_records(const Journal::Amount& unread) {
 void Delivery::take_batch() {
   waiting_since_.reset();
   std::vector<RecordView>& records = pieces_.emplace_back().records;
-  std::size_t bytes = 0;
+  std::size_t bytes = kFrameBytes;
   std::size_t ranges = 1;
   while (const std::optional<RecordView> record = journal_.peek()) {
     const std::size_t size = record->payload.size() + 1;
@@ -221,9 +232,11 @@ void Delivery::settle_finished() {
     const Piece& piece = pieces_.front();
     journal_.settle({.through = piece.records.back().sequence,
                      .records = piece.records.size(),
-                     .bytes = body_bytes(piece.records) - piece.records.size(),
+                     .bytes = payload_bytes(piece.records),
                      .dropped = piece.dropped,
-                     .first_lost = piece.first_lost});
+                     .first_lost = piece.first_lost,
+                     .last_lost = piece.last_lost});
+    for (std::size_t i = 0; i < kDropCauses; ++i) known_drops_[i] += piece.dropped[i];
     pieces_.pop_front();
     mailbox_.notify();
   }
@@ -269,8 +282,7 @@ void Delivery::send_records(Headers headers) {
   append_body(plan_->shape, front.records, body_);
   if (plan_->encoding != Encoding::none &&
       compressor_.compress(plan_->encoding, body_, request.body)) {
-    request.headers.push_back(
-        {"Content-Encoding", std::string(encoding_name(plan_->encoding))});
+    request.headers.push_back({"Content-Encoding", std::string(encoding_name(plan_->encoding))});
   } else {
     request.body = std::move(body_);
   }
@@ -341,8 +353,8 @@ void Delivery::note_connection(const Response& response) {
   const bool first = posts_since_health_++ == 0;
   if (response.status == 0) {
     reopen_question();
-  } else if (response.new_connection && first) {
-    connection_persists_ = false;
+  } else if (first) {
+    connection_persists_ = !response.new_connection;
   } else if (response.new_connection && connection_persists_) {
     reopen_question();
   }
@@ -420,14 +432,14 @@ void Delivery::drop(Piece& piece, DropCause cause) {
 void Delivery::mark_dropped(Piece& piece, const RecordView& record, DropCause cause) {
   ++piece.dropped[static_cast<std::size_t>(cause)];
   piece.first_lost = std::min(piece.first_lost, record.sequence);
+  piece.last_lost = std::max(piece.last_lost, record.sequence);
 }
 
 std::string Delivery::describe(const Response& response) const {
   if (response.status == 0) return endpoint_.shown + ": " + safe_excerpt(response.error);
   std::string text = endpoint_.shown + " answered " + std::to_string(response.status);
   if (!response.body.empty()) {
-    text += ": " +
-            safe_excerpt(response.body, credentials_.known(), pieces_.front().records);
+    text += ": " + safe_excerpt(response.body, credentials_.known(), pieces_.front().records);
   }
   return text;
 }
@@ -439,9 +451,9 @@ void Delivery::report_drops_at_the_door() {
   journal_.fill(stats);
   for (const auto& [cause, why] : kDoorCauses) {
     const auto i = static_cast<std::size_t>(cause);
-    const std::uint64_t fresh = stats.dropped[i] - reported_at_the_door_[i];
+    const std::uint64_t fresh = stats.dropped[i] - known_drops_[i];
     if (fresh == 0) continue;
-    reported_at_the_door_[i] = stats.dropped[i];
+    known_drops_[i] = stats.dropped[i];
     reporter_.dropped(cause, fresh, why);
   }
 }

@@ -45,8 +45,8 @@ namespace log_aggregator {
 class Delivery {
  public:
   // Refers to all of them, which must outlive it.
-  Delivery(const Options& options, const Endpoint& endpoint, Journal& journal,
-           Transport& transport, Mailbox& mailbox, const Clock& clock);
+  Delivery(const Options& options, const Endpoint& endpoint, Journal& journal, Transport& transport,
+           Mailbox& mailbox, const Clock& clock);
 
   // ---- the worker
 
@@ -78,6 +78,7 @@ class Delivery {
     bool finished = false;
     DropCounts dropped{};
     std::uint64_t first_lost = Journal::kNoLoss;
+    std::uint64_t last_lost = 0;
   };
 
   // What the request under way is.
@@ -145,7 +146,7 @@ class Delivery {
   std::optional<Clock::TimePoint> waiting_since_;  // since when records wait for a full batch
   std::uint64_t read_through_ = 0;                 // sequence number of the last one taken up
   bool hurried_ = false;                           // closing has cut a wait for a retry short
-  DropCounts reported_at_the_door_{};
+  DropCounts known_drops_{};                       // that the reporter was told of
   std::minstd_rand random_;
   std::string body_;  // kept for its memory
 

@@ -12,11 +12,15 @@ thread_local const Mailbox* current_mailbox = nullptr;
 bool Mailbox::inside_call() const { return current_mailbox == this; }
 
 void Mailbox::call_unlocked(const std::function<void()>& call) {
+  while (calling_) changed_.wait(mutex_);
+  calling_ = true;
   mutex_.unlock();
   const Mailbox* outer = std::exchange(current_mailbox, this);
   call();
   current_mailbox = outer;
   mutex_.lock();
+  calling_ = false;
+  changed_.notify_all();
 }
 
 bool Mailbox::run(const std::function<void()>& call) {
@@ -35,7 +39,6 @@ bool Mailbox::run(const std::function<void()>& call) {
   worker_in_call_ = true;
   call_unlocked(call);
   worker_in_call_ = false;
-  changed_.notify_all();
   return true;
 }
 
@@ -43,12 +46,20 @@ void Mailbox::serve_one() {
   slot_ = Slot::running;
   call_unlocked(*posted_);
   slot_ = Slot::finished;
-  changed_.notify_all();
 }
 
-bool Mailbox::serve_until(Clock::TimePoint deadline, const std::function<bool()>& done) {
+bool Mailbox::run_here(const std::function<void()>& call) {
+  if (inside_call()) return false;
+  const MutexLock lock(mutex_);
+  call_unlocked(call);
+  return true;
+}
+
+bool Mailbox::serve_until(Clock::TimePoint deadline, const std::function<void()>& begin,
+                          const std::function<bool()>& done) {
   const MutexLock lock(mutex_);
   ++servers_;
+  begin();
   bool is_done = done();
   while (!is_done && std::chrono::steady_clock::now() < deadline) {
     if (slot_ == Slot::posted) {
@@ -71,7 +82,7 @@ void Mailbox::notify() {
 bool Mailbox::detach(Clock::TimePoint deadline) {
   const MutexLock lock(mutex_);
   detached_ = true;
-  while (worker_in_call_ && std::chrono::steady_clock::now() < deadline) {
+  while (worker_in_call_ && !inside_call() && std::chrono::steady_clock::now() < deadline) {
     changed_.wait_until(mutex_, deadline);
   }
   return !worker_in_call_;

@@ -23,10 +23,16 @@ class Mailbox {
 
   // ---- any thread
 
-  // Runs what the worker posts until `done` is true or the time has come. Returns done(), which is
-  // asked again after each notify(). A call that has begun is finished first.
-  bool serve_until(Clock::TimePoint deadline, const std::function<bool()>& done) EXCLUDES(mutex_);
+  // Calls `begin`; what the worker posts in consequence of it finds this thread waiting. Then runs
+  // what is posted until `done` is true or the time has come. Returns done(), which is asked again
+  // after each notify(). A call that has begun is finished first.
+  bool serve_until(Clock::TimePoint deadline, const std::function<void()>& begin,
+                   const std::function<bool()>& done) EXCLUDES(mutex_);
   void notify() EXCLUDES(mutex_);
+
+  // Runs `call` on the calling thread, after one that is under way. False, without running it, from
+  // inside a callback.
+  bool run_here(const std::function<void()>& call) EXCLUDES(mutex_);
 
   // From now on the worker runs no callback itself. Returns when it is out of the one it is in,
   // false if that was not before the deadline.
@@ -46,6 +52,7 @@ class Mailbox {
   Slot slot_ GUARDED_BY(mutex_) = Slot::empty;
   const std::function<void()>* posted_ GUARDED_BY(mutex_) = nullptr;
   int servers_ GUARDED_BY(mutex_) = 0;
+  bool calling_ GUARDED_BY(mutex_) = false;  // a callback runs, wherever
   bool worker_in_call_ GUARDED_BY(mutex_) = false;
   bool detached_ GUARDED_BY(mutex_) = false;
 };

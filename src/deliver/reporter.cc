@@ -14,6 +14,12 @@ std::string count_of_records(std::uint64_t records) {
   return std::to_string(records) + (records == 1 ? " record" : " records");
 }
 
+void write_to_standard_error(const std::string& line) {
+  const std::string text = line + '\n';
+  // Nobody is left to tell where this fails.
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
 }  // namespace
 
 Reporter::Reporter(const Options& options, Mailbox& mailbox, const Clock& clock)
@@ -48,15 +54,19 @@ void Reporter::finish() {
     topics_[i].untold = 0;
   }
   if (total == 0) return;
-  write(std::string(kWho) + count_of_records(total) +
-        " dropped since the last reports: " + causes);
+  write(std::string(kWho) + count_of_records(total) + " dropped since the last reports: " + causes);
 }
 
 void Reporter::write(const std::string& line) {
-  if (options_.report && mailbox_.run([&] { options_.report(line); })) return;
-  const std::string text = line + '\n';
-  // Nobody is left to tell where this fails.
-  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
+  const auto report = [&] {
+    try {
+      options_.report(line);
+    } catch (...) {
+      write_to_standard_error(line);
+    }
+  };
+  if (options_.report && mailbox_.run(report)) return;
+  write_to_standard_error(line);
 }
 
 }  // namespace log_aggregator

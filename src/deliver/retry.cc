@@ -24,8 +24,8 @@ milliseconds retry_wait(int n, milliseconds retry_delay, double chance) {
   milliseconds wait = retry_delay;
   for (int i = 1; i < n && wait < longest; ++i) wait *= 2;
   wait = std::min(wait, longest);
-  return wait + milliseconds(static_cast<std::int64_t>(static_cast<double>(wait.count()) / 2 *
-                                                       chance));
+  return wait +
+         milliseconds(static_cast<std::int64_t>(static_cast<double>(wait.count()) / 2 * chance));
 }
 
 std::optional<milliseconds> parse_retry_after(const std::string& value,

@@ -11,11 +11,15 @@ namespace log_aggregator {
 Worker::~Worker() { join(); }
 
 bool Worker::start(std::function<void()> body) {
-  // A thread inherits its maker's signal mask: the application's handlers run on its own threads.
-  sigset_t all;
+  // A thread inherits its maker's signal mask: the application's handlers run on its own threads,
+  // but for those of faults, which only the thread that made one can tell of.
+  sigset_t others;
   sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  sigfillset(&others);
+  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) {
+    sigdelset(&others, fault);
+  }
+  pthread_sigmask(SIG_SETMASK, &others, &before);
   try {
     thread_ = std::thread(std::move(body));
     pthread_setname_np(thread_.native_handle(), "log-aggregator");

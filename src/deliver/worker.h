@@ -1,4 +1,5 @@
-// Worker: the one thread of a handler. All signals are blocked in it; it is named in ps and gdb.
+// Worker: the one thread of a handler. All signals but those of faults are blocked in it;
+// it is named in ps and gdb.
 
 #pragma once
 

@@ -8,6 +8,7 @@
 #include "log_aggregator/record_writer.h"
 #include "src/base/clock.h"
 #include "src/base/mutex.h"
+#include "src/deliver/credentials.h"
 #include "src/deliver/curl_transport.h"
 #include "src/deliver/delivery.h"
 #include "src/deliver/mailbox.h"
@@ -80,6 +81,7 @@ class Handler::Impl {
  public:
   Impl(Options options, Endpoint endpoint)
       : pipeline_(std::make_shared<Pipeline>(std::move(options), std::move(endpoint))) {}
+  ~Impl();
 
   bool log(int severity, std::string_view record);
   bool flush(std::optional<milliseconds> timeout);
@@ -90,18 +92,28 @@ class Handler::Impl {
   const Pipeline& pipeline() const { return *pipeline_; }
 
  private:
-  void ensure_worker();
-  void wait_until_settled(std::uint64_t sequence);
+  bool ensure_worker();
+  bool flush_through(std::uint64_t sequence, Clock::TimePoint deadline);
+  bool wait_until_settled(std::uint64_t sequence);
+  bool end_without_worker(Clock::TimePoint deadline);
 
   const std::shared_ptr<Pipeline> pipeline_;
 
-  std::atomic<bool> started_{false};
+  std::atomic<bool> started_{false};  // the worker, whatever became of it since
   Mutex worker_mutex_;
   Worker worker_ GUARDED_BY(worker_mutex_);
+  bool closed_ GUARDED_BY(worker_mutex_) = false;  // no worker is started any more
 
   // The last sequence number of the newest flush that waited for close_timeout in vain; 0: none.
   std::atomic<std::uint64_t> given_up_through_{0};
+  std::atomic<bool> abandoned_{false};  // a close has waited for the worker in vain
 };
+
+// Destroyed from inside a callback, perhaps on the worker itself: it cannot wait for that.
+Handler::Impl::~Impl() {
+  const MutexLock lock(worker_mutex_);
+  if (pipeline_->mailbox.inside_call()) worker_.abandon();
+}
 
 bool Handler::Impl::log(int severity, std::string_view record) {
   Journal& journal = pipeline_->journal;
@@ -115,34 +127,46 @@ bool Handler::Impl::log(int severity, std::string_view record) {
   } catch (const std::bad_alloc&) {
     journal.count_drop(DropCause::out_of_memory);
   }
-  if (!started_.load(std::memory_order_relaxed)) ensure_worker();
+  const bool works = started_.load(std::memory_order_relaxed) || ensure_worker();
   if (appended.wake) pipeline_->delivery.wake();
-  if (appended.taken && !pipeline_->options.background) wait_until_settled(appended.sequence);
-  return appended.taken;
+  if (!appended.taken || pipeline_->options.background) return appended.taken;
+  return works && wait_until_settled(appended.sequence);
 }
 
-void Handler::Impl::ensure_worker() {
+// False where there is no worker: the handler is closed, or the system has no thread to give, for
+// which the next log call asks again.
+bool Handler::Impl::ensure_worker() {
   const MutexLock lock(worker_mutex_);
-  if (worker_.started() || pipeline_->ended.load(std::memory_order_relaxed)) return;
-  const bool started = worker_.start([pipeline = pipeline_] { pipeline->run(); });
-  started_.store(started, std::memory_order_relaxed);
+  if (closed_) return false;
+  if (started_.load(std::memory_order_relaxed)) return true;
+  try {
+    started_ = worker_.start([pipeline = pipeline_] { pipeline->run(); });
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  return started_;
 }
 
-void Handler::Impl::wait_until_settled(std::uint64_t sequence) {
-  pipeline_->delivery.flush_through(sequence);
-  pipeline_->mailbox.serve_until(deadline_after(kLongestWait), [&] {
-    return pipeline_->journal.settled_through() >= sequence;
-  });
+// Whether all records up to this one have met their fate before the deadline.
+bool Handler::Impl::flush_through(std::uint64_t sequence, Clock::TimePoint deadline) {
+  Pipeline& pipeline = *pipeline_;
+  return pipeline.mailbox.serve_until(
+      deadline, [&] { pipeline.delivery.flush_through(sequence); },
+      [&] { return pipeline.journal.settled_through() >= sequence; });
+}
+
+// Whether the record was delivered.
+bool Handler::Impl::wait_until_settled(std::uint64_t sequence) {
+  flush_through(sequence, deadline_after(kLongestWait));
+  return !pipeline_->journal.lost_from(sequence);
 }
 
 bool Handler::Impl::flush(std::optional<milliseconds> timeout) {
   if (pipeline_->mailbox.inside_call()) return false;  // the worker waits for this very thread
   const Journal& journal = pipeline_->journal;
   const Journal::Mark mark = journal.mark();
-  pipeline_->delivery.flush_through(mark.through);
-  const bool settled = pipeline_->mailbox.serve_until(
-      deadline_after(timeout.value_or(pipeline_->options.close_timeout)),
-      [&] { return journal.settled_through() >= mark.through; });
+  const bool settled = flush_through(
+      mark.through, deadline_after(timeout.value_or(pipeline_->options.close_timeout)));
   if (!settled && !timeout) given_up_through_.store(mark.through, std::memory_order_relaxed);
   return settled && !journal.lost_before(mark);
 }
@@ -151,22 +175,38 @@ bool Handler::Impl::close(std::optional<milliseconds> timeout) {
   Pipeline& pipeline = *pipeline_;
   pipeline.journal.close();
   const std::uint64_t given_up = given_up_through_.load(std::memory_order_relaxed);
-  const bool waited_already = given_up != 0 && given_up == pipeline.journal.mark().through;
+  const bool waited_already = abandoned_.load(std::memory_order_relaxed) ||
+                              (given_up != 0 && given_up == pipeline.journal.mark().through);
   const auto deadline = deadline_after(
       waited_already ? milliseconds(0) : timeout.value_or(pipeline.options.close_timeout));
-  pipeline.delivery.close(deadline);
-  if (pipeline.mailbox.inside_call()) return false;  // the worker ends when this callback has
-
-  if (!started_.load(std::memory_order_relaxed)) return pipeline.journal.abandon() == 0;
+  if (pipeline.mailbox.inside_call()) {
+    pipeline.delivery.close(deadline);
+    return false;  // the worker ends when this callback has
+  }
+  if (end_without_worker(deadline)) return pipeline.delivery.left_over() == 0;
   const bool ended = pipeline.mailbox.serve_until(
-      deadline + kGrace, [&] { return pipeline.ended.load(std::memory_order_acquire); });
+      deadline + kGrace, [&] { pipeline.delivery.close(deadline); },
+      [&] { return pipeline.ended.load(std::memory_order_acquire); });
   const MutexLock lock(worker_mutex_);
   if (!ended) {
+    abandoned_.store(true, std::memory_order_relaxed);
     worker_.abandon();
     return false;
   }
   worker_.join();
   return pipeline.delivery.left_over() == 0;
+}
+
+// Where no worker was ever started, the closing thread does what is left of its work. False where
+// that is another thread's business.
+bool Handler::Impl::end_without_worker(Clock::TimePoint deadline) {
+  {
+    const MutexLock lock(worker_mutex_);
+    if (std::exchange(closed_, true) || started_) return false;
+  }
+  pipeline_->delivery.close(deadline);
+  pipeline_->run();
+  return true;
 }
 
 bool Handler::Impl::check_connection() {
@@ -177,12 +217,10 @@ bool Handler::Impl::check_connection() {
                   .body = {},
                   .timeout = options.timeout};
   if (options.auth) {
-    const Result<Headers> more = options.auth();
+    Result<Headers> more = Status::unavailable("not asked");
+    pipeline_->mailbox.run_here([&] { more = ask_application(options.auth); });
     if (!more.ok()) return false;
-    for (const Header& header : *more) {
-      if (!check_header(header).ok()) return false;
-      request.headers.push_back(header);
-    }
+    request.headers.insert(request.headers.end(), more->begin(), more->end());
   }
   const std::unique_ptr<Transport> transport = make_curl_transport(options);
   transport->submit(std::move(request));

@@ -19,13 +19,14 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t kMinQueueBytes = 64 << 10;
 constexpr std::size_t kMinRecordBytes = 1 << 10;
+constexpr milliseconds kLongestTime = std::chrono::hours(24 * 20);
 
 // Names that RecordWriter's users write, or the API adds.
 constexpr std::string_view kRecordFields[] = {
-    "timestamp", "level",       "message",  "host",     "host_process", "logger_name", "module",
-    "filename",  "funcName",    "lineno",   "pathname", "process",      "processName", "thread",
-    "threadName", "taskName",   "exception", "stack",   "extra",        "trace_id",    "span_id",
-    "id"};
+    "timestamp",   "level",    "message",    "host",     "host_process", "logger_name",
+    "module",      "filename", "funcName",   "lineno",   "pathname",     "process",
+    "processName", "thread",   "threadName", "taskName", "exception",    "stack",
+    "extra",       "trace_id", "span_id",    "id"};
 
 Status wrong(std::string_view option, std::string_view must) {
   return Status::invalid_argument(std::string(option) + " must " + std::string(must));
@@ -38,7 +39,8 @@ bool has_line_break_or_nul(std::string_view text) {
 bool is_header_name(std::string_view name) {
   constexpr std::string_view kPunctuation = "!#$%&'*+-.^_`|~";
   return !name.empty() && std::all_of(name.begin(), name.end(), [&](unsigned char c) {
-    return std::isalnum(c) != 0 || kPunctuation.find(static_cast<char>(c)) != std::string_view::npos;
+    return std::isalnum(c) != 0 ||
+           kPunctuation.find(static_cast<char>(c)) != std::string_view::npos;
   });
 }
 
@@ -57,6 +59,15 @@ Status check_numbers(const Options& options) {
     return wrong("max_record_bytes", "be at least 1024");
   }
   return {};
+}
+
+// Without line breaks, which would end the record in NDJSON. Numbers stay as they are written.
+void minify(std::string& json) {
+  std::string shorter(json.size(), '\0');
+  std::size_t size = 0;
+  if (simdjson::minify(json.data(), json.size(), shorter.data(), size) != simdjson::SUCCESS) return;
+  shorter.resize(size);
+  json = std::move(shorter);
 }
 
 Status check_fields(const std::vector<Field>& fields) {
@@ -144,6 +155,15 @@ Result<Endpoint> prepare_options(Options& options) {
     options.headers.push_back(basic_auth(endpoint->user, endpoint->password));
   }
   options.api_endpoint = endpoint->url;
+
+  // Longer times are for ever, and safe to add to any.
+  for (milliseconds* time :
+       {&options.timeout, &options.auth_ttl, &options.retry_delay, &options.flush_interval,
+        &options.block_timeout, &options.close_timeout}) {
+    *time = std::min(*time, kLongestTime);
+  }
+
+  for (Field& field : options.fields) minify(field.json);
 
   // One record must fit the queue, and a full queue must make a full batch.
   options.max_record_bytes = std::min(options.max_record_bytes, options.queue_bytes / 2);

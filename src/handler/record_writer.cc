@@ -1,6 +1,7 @@
 #include "log_aggregator/record_writer.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "src/base/time_text.h"
@@ -27,6 +28,12 @@ std::size_t cut_boundary(std::string_view escaped, std::size_t length) {
     return back < escape_length ? at : length;
   }
   return length;
+}
+
+std::int64_t unix_microseconds_now() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 }  // namespace
@@ -61,6 +68,8 @@ void RecordWriter::begin(std::int64_t unix_microseconds, std::string_view level)
     cached_second_ = second;
   }
   reset();
+  begun_ = true;
+  begun_at_ = unix_microseconds;
   json_.begin_object();
   json_.key("timestamp");
   json_.string({timestamp_, kTimestampLength});
@@ -70,6 +79,7 @@ void RecordWriter::begin(std::int64_t unix_microseconds, std::string_view level)
 
 void RecordWriter::reset() {
   json_.clear();
+  begun_ = false;
   message_ = exception_ = stack_ = extra_ = {};
 }
 
@@ -118,15 +128,7 @@ std::string_view RecordWriter::finish() {
 
 std::string_view RecordWriter::finish_custom() {
   if (full()) {
-    reset();
-    json_.begin_object();
-    if (cached_second_ >= 0) {
-      json_.key("timestamp");
-      json_.string({timestamp_, kTimestampLength});
-    }
-    json_.key("level");
-    json_.string("WARNING");
-    json_.raw(prefix_);
+    begin(begun_ ? begun_at_ : unix_microseconds_now(), "WARNING");
     json_.key("message");
     json_.string("A log record was left out: its fields alone exceed max_record_bytes.");
     json_.end_object();

@@ -63,6 +63,11 @@ bool Journal::lost_before(const Mark& mark) const {
   return mark.lost || first_lost_ <= mark.through;
 }
 
+bool Journal::lost_from(std::uint64_t sequence) const {
+  const MutexLock lock(mutex_);
+  return last_lost_ >= sequence;
+}
+
 void Journal::fill(Stats& stats) const {
   const MutexLock lock(mutex_);
   stats.accepted = accepted_;
@@ -109,6 +114,7 @@ bool Journal::evict_oldest_segment() {
   if (oldest + 1 >= segments_.size()) return false;
   const Segment& segment = *segments_[oldest];
   first_lost_ = std::min(first_lost_, segment.last_sequence() - segment.records() + 1);
+  last_lost_ = std::max(last_lost_, segment.last_sequence());
   dropped_[static_cast<std::size_t>(DropCause::evicted)] += segment.records();
   pending_.records -= segment.records();
   pending_.bytes -= segment.payload_bytes();
@@ -121,10 +127,10 @@ bool Journal::evict_oldest_segment() {
 Segment* Journal::segment_for(std::size_t payload_bytes) {
   if (!segments_.empty() && segments_.back()->fits(payload_bytes)) return segments_.back().get();
   const std::size_t needed = Segment::frame_bytes(payload_bytes);
-  std::unique_ptr<Segment> segment = spare_ && spare_->fits(payload_bytes)
-                                         ? std::move(spare_)
-                                         : Segment::create_anonymous(
-                                               std::max(limits_.segment_bytes, needed));
+  std::unique_ptr<Segment> segment =
+      spare_ && spare_->fits(payload_bytes)
+          ? std::move(spare_)
+          : Segment::create_anonymous(std::max(limits_.segment_bytes, needed));
   if (!segment) return nullptr;
   segments_.push_back(std::move(segment));
   return segments_.back().get();
@@ -194,6 +200,7 @@ void Journal::settle(const Settlement& settlement) {
   const MutexLock lock(mutex_);
   settled_through_ = settlement.through;
   first_lost_ = std::min(first_lost_, settlement.first_lost);
+  last_lost_ = std::max(last_lost_, settlement.last_lost);
   delivered_ += settlement.records - dropped;
   for (std::size_t i = 0; i < kDropCauses; ++i) dropped_[i] += settlement.dropped[i];
   pending_.records -= settlement.records;
@@ -203,17 +210,20 @@ void Journal::settle(const Settlement& settlement) {
 }
 
 // An empty segment counts as settled: it is in the way where a record that it could not hold has
-// got a segment of its own behind it.
+// got a segment of its own behind it. The last one is appended to again from its beginning, but a
+// large one's memory is given back.
 void Journal::recycle_settled() {
   while (!segments_.empty() && segments_.front()->last_sequence() <= settled_through_) {
     Segment& front = *segments_.front();
+    const bool large = front.capacity() >= 2 * limits_.segment_bytes;
+    const bool stays = segments_.size() == 1 && !large;
+    front.recycle();
     if (&front == reading_) {
       offset_ = next_offset_ = 0;
-      if (segments_.size() > 1) reading_ = nullptr;
+      if (!stays) reading_ = nullptr;
     }
-    front.recycle();
-    if (segments_.size() == 1) return;  // appended to again from its beginning
-    if (front.capacity() < 2 * limits_.segment_bytes) spare_ = std::move(segments_.front());
+    if (stays) return;
+    if (!large) spare_ = std::move(segments_.front());
     segments_.pop_front();
   }
 }
@@ -221,7 +231,10 @@ void Journal::recycle_settled() {
 std::uint64_t Journal::abandon() {
   const MutexLock lock(mutex_);
   const std::uint64_t records = pending_.records;
-  if (records > 0) first_lost_ = std::min(first_lost_, settled_through_ + 1);
+  if (records > 0) {
+    first_lost_ = std::min(first_lost_, settled_through_ + 1);
+    last_lost_ = last_sequence_;
+  }
   dropped_[static_cast<std::size_t>(DropCause::closed)] += records;
   pending_ = unread_ = stepped_over_ = {};
   settled_through_ = last_sequence_;

@@ -56,6 +56,7 @@ class Journal {
     std::uint64_t bytes = 0;             // of their payload
     DropCounts dropped{};                // those of them that were given up; the rest was delivered
     std::uint64_t first_lost = kNoLoss;  // sequence number of the first that was given up
+    std::uint64_t last_lost = 0;         // and of the last; 0: none
   };
 
   struct Amount {
@@ -86,6 +87,8 @@ class Journal {
   std::uint64_t settled_through() const EXCLUDES(mutex_);
   // Whether any record logged before `mark` was lost, once all of them are settled.
   bool lost_before(const Mark& mark) const EXCLUDES(mutex_);
+  // Whether the record with this sequence number, or one behind it, was lost.
+  bool lost_from(std::uint64_t sequence) const EXCLUDES(mutex_);
   // Fills in what the journal knows: accepted, delivered, dropped, pending.
   void fill(Stats& stats) const EXCLUDES(mutex_);
 
@@ -128,6 +131,7 @@ class Journal {
   std::uint64_t last_sequence_ GUARDED_BY(mutex_) = 0;
   std::uint64_t settled_through_ GUARDED_BY(mutex_) = 0;
   std::uint64_t first_lost_ GUARDED_BY(mutex_) = kNoLoss;
+  std::uint64_t last_lost_ GUARDED_BY(mutex_) = 0;
   Amount unread_ GUARDED_BY(mutex_);
   Amount wake_at_ GUARDED_BY(mutex_){UINT64_MAX, UINT64_MAX};
   std::uint64_t accepted_ GUARDED_BY(mutex_) = 0;

@@ -17,11 +17,11 @@
 namespace log_aggregator {
 namespace {
 
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-using std::chrono::milliseconds;
-using std::chrono::steady_clock;
 
 constexpr int kInfo = 20;
 constexpr int kWarning = 30;
@@ -99,6 +99,7 @@ class JournalTest : public ::testing::Test {
       if (!cause) continue;
       ++settlement.dropped[static_cast<std::size_t>(*cause)];
       settlement.first_lost = std::min(settlement.first_lost, record.sequence);
+      settlement.last_lost = record.sequence;
     }
     journal_->settle(settlement);
   }
@@ -355,6 +356,16 @@ TEST_F(JournalTest, a_mark_tells_losses_before_it_from_losses_behind_it) {
   EXPECT_TRUE(journal().lost_before(journal().mark()));
 }
 
+TEST_F(JournalTest, a_record_is_known_to_be_lost_as_is_every_one_before_it) {
+  for (const char* payload : {"a", "b", "c"}) append(payload);
+  read();
+  deliver(1);
+  lose(1, DropCause::refused);
+  deliver(1);
+  EXPECT_TRUE(journal().lost_from(2));
+  EXPECT_FALSE(journal().lost_from(3));
+}
+
 TEST_F(JournalTest, a_mark_knows_of_records_that_never_got_in) {
   journal().count_drop(DropCause::reentrant);
   EXPECT_TRUE(journal().lost_before(journal().mark()));
@@ -403,6 +414,19 @@ TEST_F(JournalTest, memory_does_not_grow_after_a_large_record_came_when_all_was_
     fill_up(1000);
   }
   EXPECT_LT(address_space_bytes(), before + (24 << 20));
+}
+
+TEST_F(JournalTest, the_memory_of_a_large_record_is_given_back) {
+  open({.capacity_bytes = 256 << 20, .segment_bytes = 1 << 20});
+  append("small");
+  deliver(read().size());
+  const std::size_t before = address_space_bytes();
+  append(std::string(64 << 20, 'L'));
+  EXPECT_GT(address_space_bytes(), before + (60 << 20));
+  deliver(read().size());
+  EXPECT_LT(address_space_bytes(), before + (8 << 20));
+  append("small");
+  EXPECT_THAT(read(), ElementsAre("small"));
 }
 
 // ---- under chance

@@ -4,6 +4,7 @@
 #include <simdjson.h>
 #include <zstd.h>
 
+#include <cstring>
 #include <memory>
 #include <stdexcept>
 
@@ -13,7 +14,9 @@ namespace {
 constexpr std::size_t kMaxBytes = 64 << 20;
 
 std::string unzstd(std::string_view body) {
-  std::string out(kMaxBytes, '\0');
+  const auto expected = ZSTD_getFrameContentSize(body.data(), body.size());
+  if (expected > kMaxBytes) throw std::runtime_error("not zstd");
+  std::string out(expected, '\0');
   const std::size_t size = ZSTD_decompress(out.data(), out.size(), body.data(), body.size());
   if (ZSTD_isError(size) != 0) throw std::runtime_error("not zstd");
   out.resize(size);
@@ -23,7 +26,11 @@ std::string unzstd(std::string_view body) {
 std::string gunzip(std::string_view body) {
   const std::unique_ptr<libdeflate_decompressor, decltype(&libdeflate_free_decompressor)> decoder(
       libdeflate_alloc_decompressor(), &libdeflate_free_decompressor);
-  std::string out(kMaxBytes, '\0');
+  if (body.size() < 4) throw std::runtime_error("not gzip");
+  std::uint32_t expected = 0;  // gzip ends with the length, least significant byte first
+  std::memcpy(&expected, body.data() + body.size() - 4, 4);
+  if (expected > kMaxBytes) throw std::runtime_error("not gzip");
+  std::string out(expected, '\0');
   std::size_t size = 0;
   if (libdeflate_gzip_decompress(decoder.get(), body.data(), body.size(), out.data(), out.size(),
                                  &size) != LIBDEFLATE_SUCCESS) {

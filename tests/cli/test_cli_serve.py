@@ -56,7 +56,9 @@ def test_unknown_options_are_named(command):
     check_refused(run(command, "serve", "--colour"), 2, "--colour")
 
 
-@pytest.mark.parametrize("listen", ["8080", ":8080", "127.0.0.1:", "127.0.0.1:x", "h:70000", "::1:80"])
+@pytest.mark.parametrize(
+    "listen", ["8080", ":8080", "127.0.0.1:", "127.0.0.1:x", "h:70000", "::1:80"]
+)
 def test_a_bad_listen_address_is_refused(command, tmp_path, listen):
     result = run(command, "serve", "--listen", listen, "--store", f"sqlite:{tmp_path}/s")
     check_refused(result, 2, "--listen")
@@ -79,8 +81,16 @@ def test_an_address_that_others_reach_is_served_with_a_token(command, tmp_path):
     tokens = tmp_path / "tokens"
     tokens.write_text("secret\n")
     process = subprocess.Popen(
-        [command, "serve", "--listen", "0.0.0.0:0", "--store", f"sqlite:{tmp_path}/s.sqlite",
-         "--token-file", str(tokens)],
+        [
+            command,
+            "serve",
+            "--listen",
+            "0.0.0.0:0",
+            "--store",
+            f"sqlite:{tmp_path}/s.sqlite",
+            "--token-file",
+            str(tokens),
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )

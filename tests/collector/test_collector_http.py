@@ -143,6 +143,15 @@ SMUGGLED = b"GET /api/health HTTP/1.1\r\nHost: h\r\n\r\n"
         POST + b"Content-Length: -1\r\n\r\n" + SMUGGLED,
         POST + b"Transfer-Encoding: gzip\r\n\r\n" + SMUGGLED,
         POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" + SMUGGLED,
+        POST
+        + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n"
+        + SMUGGLED,
+        POST
+        + b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        + SMUGGLED,
+        POST
+        + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        + SMUGGLED,
         POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
         POST + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n" + SMUGGLED,
         POST + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n" + SMUGGLED,

@@ -26,10 +26,8 @@ def ndjson(records) -> bytes:
 
 def zstd_frame(blocks, size: int | None = None) -> bytes:
     """A zstd frame of raw blocks, or of (byte, count) blocks that repeat one byte."""
-    if size is None:
-        header = b"\x00" + b"\x58"  # window of 2 MiB, size not stated
-    else:
-        header = b"\xe0" + struct.pack("<Q", size)  # single segment
+    unstated = b"\x00\x58"  # a window of 2 MiB
+    header = unstated if size is None else b"\xe0" + struct.pack("<Q", size)
     frame = b"\x28\xb5\x2f\xfd" + header
     for i, block in enumerate(blocks):
         last = i == len(blocks) - 1
@@ -247,7 +245,9 @@ def test_a_body_as_long_as_the_limit_is_taken_and_one_byte_more_is_413(collector
 def test_a_chunked_body_is_limited_as_any_other(collector):
     chunks = iter([b"x" * (1 << 20)] * 9)
     assert collector.request("POST", "/api/logs", chunks, JSON).status == 413
-    assert collector.request("POST", "/api/logs", iter([b'{"message":', b'"a"}']), JSON).status == 200
+    assert (
+        collector.request("POST", "/api/logs", iter([b'{"message":', b'"a"}']), JSON).status == 200
+    )
 
 
 GZIP_BOMB = gzip.compress(b"x" * (64 << 20), 9)

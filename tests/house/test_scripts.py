@@ -60,7 +60,12 @@ def test_a_suite_without_results_is_a_failure(tmp_path, capsys, text):
 
 
 def includes(tmp_path, source, line):
-    for header in ("src/base/a.h", "src/deliver/b.h", "include/log_aggregator/handler.h"):
+    for header in (
+        "src/base/a.h",
+        "src/deliver/b.h",
+        "src/testing/c.h",
+        "include/log_aggregator/handler.h",
+    ):
         (tmp_path / header).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / header).touch()
     (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +79,7 @@ def includes(tmp_path, source, line):
         ("src/base/x.cc", '#include "src/deliver/b.h"'),
         ("src/journal/x.cc", '#include "src/deliver/b.h"'),
         ("collector/http/x.cc", '#include "log_aggregator/handler.h"'),
+        ("src/deliver/x.cc", '#include "src/testing/c.h"'),
         ("python/binding/x.cc", '#  include "src/base/a.h"'),
     ],
 )
@@ -87,6 +93,7 @@ def test_an_include_that_points_upward_is_refused(tmp_path, source, line):
     [
         ("src/deliver/x.cc", '#include "src/base/a.h"'),
         ("src/deliver/x.cc", "#include <vector>"),
+        ("src/deliver/x_test.cc", '#include "src/testing/c.h"'),
         ("collector/x.cc", '#include "src/base/a.h"'),
         ("cli/x.cc", "#include <log_aggregator/handler.h>"),
     ],

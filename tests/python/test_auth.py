@@ -39,9 +39,7 @@ def test_user_and_password_may_hold_any_characters(authorization):
 
 
 def test_a_dict_is_headers(shipped, log_api):
-    shipped(
-        lambda log: log.info("x"), auth={"Authorization": "Bearer abc", "X-Tenant": "acme"}
-    )
+    shipped(lambda log: log.info("x"), auth={"Authorization": "Bearer abc", "X-Tenant": "acme"})
     assert log_api.posts[0].headers["Authorization"] == "Bearer abc"
     assert log_api.posts[0].headers["X-Tenant"] == "acme"
 
@@ -122,7 +120,7 @@ def test_a_name_that_no_header_can_have_is_a_value_error(name):
 
 def test_a_callable_is_not_asked_before_it_is_needed():
     asked = []
-    LogAggregatorHandler(ENDPOINT, auth=lambda: asked.append(1))
+    LogAggregatorHandler(ENDPOINT, auth=lambda: asked.append(1) or ("user", "pass"))
     assert not asked
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
+from log_aggregator_handler.testing import LogApi
+
 RECORDS = 200
 
-FAULTS = {
+FAULTS: dict[str, Callable[[LogApi], None]] = {
     "refuses": lambda api: api.stop(),
     "hangs": lambda api: api.hang(),
     "resets": lambda api: api.reset(),
     "garbage": lambda api: api.send_garbage(),
     **{
-        str(status): lambda api, status=status: api.respond(status)
+        str(status): functools.partial(LogApi.respond, status=status)
         for status in (300, 307, 400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 502, 503, 504)
     },
     "200 with garbage": lambda api: api.respond(200, body=b"\x00\xff{"),
@@ -98,17 +102,21 @@ def test_emit_returns_while_the_request_is_blocked(log_api, make_handler, logger
     assert not log_api.records
 
 
+@pytest.mark.parametrize("named", [True, False])
 def test_one_poisoned_record_of_a_batch_is_dropped_and_the_rest_delivered(
-    log_api, make_handler, logger
+    log_api, make_handler, logger, named, capsys
 ):
+    log_api.refuse(lambda record: record["message"] == "250", named=named)
     handler = make_handler(flush_interval=60)
-    log_api.respond(400, body={"errors": [{"index": 250, "reason": "bad"}]}, times=1)
     logger.addHandler(handler)
     for i in range(500):
         logger.info("%d", i)
-    handler.flush()
+    assert not handler.flush()
+    expected = [str(i) for i in range(500) if i != 250]
+    assert [record["message"] for record in log_api.records] == expected
     stats = handler.stats()
     assert (stats["delivered"], stats["dropped"]["refused"]) == (499, 1)
+    assert "1 record dropped (refused)" in capsys.readouterr().err
 
 
 def test_413_splits_the_batch(log_api, make_handler, logger):

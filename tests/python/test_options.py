@@ -189,7 +189,7 @@ def test_retry_delay_is_the_least_wait_and_doubles(log_api, make_handler, logger
     start = time.monotonic()
     logger.info("x")
     assert not handler.flush()
-    assert 0.1 + 0.2 <= time.monotonic() - start < 5
+    assert 0.1 + 0.2 <= time.monotonic() - start < 2.5
 
 
 def test_verify_ssl_off_warns_once_and_on_does_not():
@@ -307,9 +307,7 @@ def test_a_flood_of_debug_leaves_room_for_errors(log_api, make_handler, logger):
     assert log_api.records[-1]["message"] == "this must arrive"
 
 
-def test_overflow_block_waits_for_room_without_the_interpreter_lock(
-    log_api, make_handler, logger
-):
+def test_overflow_block_waits_for_room_without_the_interpreter_lock(log_api, make_handler, logger):
     log_api.hang()
     handler = make_handler(queue_bytes=1 << 16, overflow="block", block_timeout=60, timeout=60)
     logger.addHandler(handler)
@@ -327,12 +325,14 @@ def test_overflow_block_waits_for_room_without_the_interpreter_lock(
 
 def test_block_timeout_ends_the_wait_for_room(log_api, make_handler, logger):
     log_api.hang()
-    handler = make_handler(queue_bytes=1 << 16, overflow="block", block_timeout=0.2)
+    handler = make_handler(queue_bytes=1 << 16, overflow="block", block_timeout=0.1)
     logger.addHandler(handler)
-    start = time.monotonic()
-    while handler.stats()["dropped"]["block_timeout"] == 0:
+    waits = []
+    while handler.stats()["dropped"]["block_timeout"] < 3:
+        start = time.monotonic()
         logger.info("x" * 2000)
-    assert 0.2 <= time.monotonic() - start < 5
+        waits.append(time.monotonic() - start)
+    assert all(0.1 <= wait < 0.9 for wait in waits[-3:])
 
 
 def test_background_off_returns_after_the_verdict(log_api, make_handler, logger):

@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import pathlib
+import re
 import sys
 import types
 import uuid
@@ -212,7 +213,7 @@ def test_a_long_text_with_surrogates_is_converted_too(as_json):
 
 def test_keys_that_are_equal_in_json_are_told_apart(as_json):
     assert as_json({1: "a", "1": "b", "1#2": "c"}) == {"1": "a", "1#2": "b", "1#2#2": "c"}
-    assert as_json({"\ud800": 1, "\udc00": 2}) == {"\ufffd": 1, "\ufffd#2": 2}
+    assert as_json(dict.fromkeys(["\ud800", "\udc00"])) == {"\ufffd": None, "\ufffd#2": None}
     assert len(as_json({"k" * 300 + str(i): i for i in range(3)})) == 3
 
 
@@ -224,7 +225,7 @@ def test_an_int_beyond_the_limit_for_digits_is_named(as_json):
 
 
 def test_an_object_within_itself_is_cut_there(as_json):
-    cycle = [1]
+    cycle: list[object] = [1]
     cycle.append({"again": cycle})
     assert as_json(cycle) == [1, {"again": "<cut: contains itself>"}]
     point = Point(1)
@@ -247,7 +248,7 @@ def test_depth_is_bounded(as_json, make):
                     raise IndexError
                 return Endless()
 
-        nested = Endless()
+        nested: object = Endless()
     else:
         nested = 1
         for _ in range(1_000_000):
@@ -374,8 +375,8 @@ def test_containers_that_raise_are_written_as_far_as_they_go(as_json):
 
 
 def test_a_container_that_changes_while_it_is_written_does_no_harm(as_json):
-    victim = {}
-    items = []
+    victim: dict[object, object] = {}
+    items: list[object] = []
 
     class Vandal:
         def __repr__(self):
@@ -453,11 +454,10 @@ scalars = (
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=["Cs"]))
 )
+keys = st.text(st.characters(max_codepoint=126))
 json_values = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(max_codepoint=126)), inner),
-    max_leaves=30,
-)  # fmt: skip
+    scalars, lambda inner: st.lists(inner) | st.dictionaries(keys, inner), max_leaves=30
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -477,21 +477,21 @@ anything = st.recursive(
     | st.complex_numbers()
     | st.just(object)
     | st.builds(raiser, st.just(ValueError())),
-    lambda inner: st.lists(inner)
-    | st.tuples(inner, inner)
-    | st.dictionaries(st.none() | st.integers() | st.floats() | st.text(st.characters()), inner)
-    | st.builds(Point, inner, inner),
+    lambda inner: (
+        st.lists(inner)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.none() | st.integers() | st.floats() | st.text(st.characters()), inner)
+        | st.builds(Point, inner, inner)
+    ),
     max_leaves=30,
 )
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(
-    message=st.text(st.characters()), name=st.text(st.characters(), min_size=1), value=anything
-)
+@given(message=st.text(st.characters()), name=st.text(st.characters(), min_size=1), value=anything)
 def test_anything_makes_a_valid_record(handler, message, name, value):
     record = logging.LogRecord(name, 20, "f.py", 1, message, (), None)
     record.value = value
     arrived = handler.format_record(record)
-    assert arrived["message"] == "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in message)
+    assert arrived["message"] == re.sub("[\ud800-\udfff]", "\ufffd", message)
     assert set(arrived["extra"]) == {"value"}
