@@ -207,7 +207,7 @@ bool encode_record(PyObject* self, Core& core, PyObject* record, PyObject* messa
   Interruption interruption;
   std::optional<SavedError> error;
   Ref text = message != Py_None ? Ref::share(message)
-                                : Ref::steal(PyObject_CallMethod(record, "getMessage", nullptr));
+                                : module_state(Py_TYPE(self)).attributes.message_of(record);
   if (!text) error.emplace();
   std::string made;
   if (error) made = unformatted_message(record, error->value(), interruption);

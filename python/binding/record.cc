@@ -87,7 +87,8 @@ void read_missing(PyObject* record, Attributes& attributes, Interruption& interr
 
 Attributes read_attributes(PyObject* record, AttributeTable& table, Interruption& interruption) {
   Attributes attributes;
-  const Ref dict = attribute_of(record, "__dict__", interruption);
+  const Ref dict = Ref::steal(PyObject_GenericGetDict(record, nullptr));
+  if (!dict) interruption.take();
   if (dict && PyDict_Check(dict.get())) read_dict(dict.get(), table, attributes);
   read_missing(record, attributes, interruption);
   return attributes;
@@ -238,7 +239,8 @@ bool AttributeTable::load() {
     if (!name || !number) return false;
     if (PyDict_SetItem(numbers_.get(), name.get(), number.get()) < 0) return false;
   }
-  const Ref logging = Ref::steal(PyImport_ImportModule("logging"));
+  get_message_ = Ref::steal(PyUnicode_InternFromString("getMessage"));
+  const Ref logging = get_message_ ? Ref::steal(PyImport_ImportModule("logging")) : Ref();
   if (!logging) return false;
   default_formatter_ = Ref::steal(PyObject_CallMethod(logging.get(), "Formatter", nullptr));
   return static_cast<bool>(default_formatter_);

@@ -52,10 +52,15 @@ class AttributeTable {
   Attribute find(PyObject* name, std::size_t position);
   // logging.Formatter(), for tracebacks where a handler has none of its own.
   PyObject* default_formatter() const { return default_formatter_.get(); }
+  // record.getMessage()
+  Ref message_of(PyObject* record) const {
+    return Ref::steal(PyObject_CallMethodNoArgs(record, get_message_.get()));
+  }
 
  private:
   Ref numbers_;  // dict: name -> number of the Attribute
   Ref default_formatter_;
+  Ref get_message_;
   struct Seen {
     PyObject* name = nullptr;  // kept alive by numbers_
     Attribute attribute = Attribute::extra;

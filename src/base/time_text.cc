@@ -10,8 +10,8 @@ namespace {
 // Where the parts stand in 2025-03-27T08:02:51.123456+00:00.
 constexpr std::size_t kMicrosecondsAt = 20;
 
-constexpr std::int64_t kFirstSecond = -62'135'596'800;  // 0001-01-01T00:00:00
-constexpr std::int64_t kLastSecond = 253'402'300'799;   // 9999-12-31T23:59:59
+constexpr std::int64_t kFirstMicrosecond = -62'135'596'800'000'000;  // 0001-01-01T00:00:00.000000
+constexpr std::int64_t kLastMicrosecond = 253'402'300'799'999'999;   // 9999-12-31T23:59:59.999999
 
 void put_digits(char* out, unsigned value, int count) {
   for (int i = count - 1; i >= 0; --i) {
@@ -30,11 +30,9 @@ void format_timestamp(std::int64_t unix_microseconds, char* out) {
   using std::chrono::days;
   using std::chrono::floor;
   using std::chrono::seconds;
-  const std::chrono::sys_time<std::chrono::microseconds> exact{
-      std::chrono::microseconds(unix_microseconds)};
-  const auto whole = floor<seconds>(exact).time_since_epoch();
-  const std::chrono::sys_seconds second{
-      seconds(std::clamp<std::int64_t>(whole.count(), kFirstSecond, kLastSecond))};
+  const std::chrono::sys_time<std::chrono::microseconds> exact{std::chrono::microseconds(
+      std::clamp(unix_microseconds, kFirstMicrosecond, kLastMicrosecond))};
+  const auto second = floor<seconds>(exact);
   const auto day = floor<days>(second);
   const std::chrono::year_month_day date{day};
   const std::chrono::hh_mm_ss<seconds> time{second - day};
@@ -46,7 +44,7 @@ void format_timestamp(std::int64_t unix_microseconds, char* out) {
   put_digits(out + 11, static_cast<unsigned>(time.hours().count()), 2);
   put_digits(out + 14, static_cast<unsigned>(time.minutes().count()), 2);
   put_digits(out + 17, static_cast<unsigned>(time.seconds().count()), 2);
-  format_microseconds(static_cast<int>((exact.time_since_epoch() - whole).count()), out);
+  format_microseconds(static_cast<int>((exact - second).count()), out);
 }
 
 }  // namespace log_aggregator

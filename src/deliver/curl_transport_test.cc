@@ -65,7 +65,7 @@ TEST_F(CurlTransportTest, a_get_brings_status_and_body) {
 }
 
 TEST_F(CurlTransportTest, a_post_carries_its_body_and_headers) {
-  std::string body(300'000, 'x');
+  std::string body(2'000'000, 'x');
   body[7] = '\0';
   Request request = post(server_.url("/api/logs"), body);
   request.headers = {{"Content-Type", "application/x-ndjson"}, {"X-Empty", ""}};
@@ -74,7 +74,7 @@ TEST_F(CurlTransportTest, a_post_carries_its_body_and_headers) {
   EXPECT_EQ(received.method, "POST");
   EXPECT_EQ(received.body, body);
   EXPECT_EQ(received.header("content-type"), "application/x-ndjson");
-  EXPECT_EQ(received.header("content-length"), "300000");
+  EXPECT_EQ(received.header("content-length"), "2000000");
   EXPECT_EQ(received.headers.count("expect"), 0U);
   EXPECT_THAT(received.header("user-agent"), HasSubstr("log-aggregator-handler/"));
 }

@@ -351,11 +351,9 @@ void Delivery::conclude_records(const Response& response) {
 // first request after the health answer shows, tells nothing by that.
 void Delivery::note_connection(const Response& response) {
   const bool first = posts_since_health_++ == 0;
-  if (response.status == 0) {
-    reopen_question();
-  } else if (first) {
+  if (first && response.status != 0) {
     connection_persists_ = !response.new_connection;
-  } else if (response.new_connection && connection_persists_) {
+  } else if (response.status == 0 || (response.new_connection && connection_persists_)) {
     reopen_question();
   }
 }

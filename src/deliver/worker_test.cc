@@ -6,7 +6,9 @@
 #include <atomic>
 #include <csignal>
 #include <future>
+#include <memory>
 #include <string>
+#include <thread>
 
 namespace log_aggregator {
 namespace {
@@ -31,17 +33,18 @@ TEST(WorkerTest, is_joined_when_it_is_destroyed) {
 
 TEST(WorkerTest, abandoned_it_goes_on_alone) {
   std::promise<void> release;
-  std::promise<void> ended;
+  const auto ended = std::make_shared<std::atomic<bool>>(false);
   {
     Worker worker;
-    worker.start([released = release.get_future().share(), &ended] {
+    worker.start([released = release.get_future().share(), ended] {
       released.wait();
-      ended.set_value_at_thread_exit();
+      *ended = true;
     });
     worker.abandon();
   }
+  EXPECT_FALSE(*ended);
   release.set_value();
-  ended.get_future().wait();
+  while (!*ended) std::this_thread::yield();
 }
 
 TEST(WorkerTest, has_a_name) {

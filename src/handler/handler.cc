@@ -25,7 +25,7 @@ constexpr std::size_t kMaxSegmentBytes = 1 << 20;
 constexpr std::size_t kSegmentsInQueue = 16;
 
 // How much longer than its deadline a close waits for the worker to notice it.
-constexpr milliseconds kGrace{50};
+constexpr milliseconds kGrace{200};
 // The worker rests so long where it ran out of memory.
 constexpr milliseconds kMemoryPause{100};
 // Longer waits are for ever, and safe to add to any time.

@@ -70,7 +70,9 @@ void reset(int socket) {
 
 std::string text_of(const Reply& reply) {
   std::string text = "HTTP/1.1 " + std::to_string(reply.status) + " X\r\n";
-  for (const auto& [name, value] : reply.headers) text += name + ": " + value + "\r\n";
+  for (const auto& [name, value] : reply.headers) {
+    text.append(name).append(": ").append(value).append("\r\n");
+  }
   if (reply.way == Reply::Way::answer_and_close) text += "Connection: close\r\n";
   return text + "Content-Length: " + std::to_string(reply.body.size()) + "\r\n\r\n" + reply.body;
 }

@@ -72,6 +72,7 @@ std::vector<std::uint64_t> numbers_of(const std::vector<std::string>& records,
                                       std::string_view name) {
   simdjson::dom::parser parser;
   std::vector<std::uint64_t> numbers;
+  numbers.reserve(records.size());
   for (const std::string& record : records) {
     numbers.push_back(std::uint64_t(parser.parse(record)[name]));
   }

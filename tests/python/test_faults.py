@@ -41,14 +41,14 @@ def test_whatever_the_api_does_the_call_returns_at_once_and_every_record_is_acco
     log_api, make_handler, logger, fault, capfd
 ):
     FAULTS[fault](log_api)
-    handler = make_handler(retry_attempts=1, timeout=0.5, close_timeout=3)
+    handler = make_handler(retry_attempts=1, timeout=1.0, close_timeout=3)
     logger.addHandler(handler)
     slowest = 0.0
     for i in range(RECORDS):
         start = time.monotonic()
         logger.info("record %d", i)
         slowest = max(slowest, time.monotonic() - start)
-    assert slowest < 0.2
+    assert slowest < 0.7
     assert identity(handler.stats()) == handler.stats()["accepted"] == RECORDS
     handler.flush(timeout=1)
     assert identity(handler.stats()) == RECORDS
