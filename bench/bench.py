@@ -143,12 +143,14 @@ def summarise(runs: list[dict[str, float]], base: list[dict[str, float]]) -> dic
 
 
 def measure_collector(quick: bool) -> dict[str, float]:
-    records = 40_000 if quick else 400_000
+    """Into an empty store: its indexes grow, so the number of records matters."""
+    records = 100_000 if quick else 400_000
     with collector() as (url, pid):
         cpu_before, _ = process_usage(pid)
         run = run_workload("pour", "--endpoint", f"{url}/api/logs", "--records", records)
         cpu, peak = process_usage(pid)
     return {
+        "records": run["records"],
         "records_per_s": run["records"] / run["seconds"],
         "record_bytes": run["record_bytes"],
         "cpu_s_per_100k": (cpu - cpu_before) * 1e5 / run["records"],
@@ -209,8 +211,9 @@ def print_report(report: dict[str, Any]) -> None:
     row = report["collector"]
     print("\nThe collector: batches of 1,000 over 4 connections, acknowledged after the commit")
     print(
-        f"  {row['records_per_s']:,.0f} records/s of {row['record_bytes']:.0f} bytes; "
-        f"{row['cpu_s_per_100k']:.2f} CPU s for 100,000, peak {row['peak_mib']:.1f} MiB"
+        f"  the first {row['records']:,} records of a store: {row['records_per_s']:,.0f} records/s"
+        f" of {row['record_bytes']:.0f} bytes;\n"
+        f"  {row['cpu_s_per_100k']:.2f} CPU s for 100,000, peak {row['peak_mib']:.1f} MiB"
     )
 
 

@@ -36,10 +36,10 @@ class Handler {
   Handler(const Handler&) = delete;
   Handler& operator=(const Handler&) = delete;
 
-  // Hands one record over: a JSON object, copied before the call returns. `severity` is on Python's
-  // scale (10 DEBUG ... 50 CRITICAL). Returns whether the record was taken; with `background` off,
-  // whether it was delivered, false also where a later one of another thread was lost. Waits only
-  // under Overflow::block or with `background` off.
+  // Hands one record over: a JSON object on one line, copied before the call returns. `severity` is
+  // on Python's scale (10 DEBUG ... 50 CRITICAL). Returns whether the record was taken; with
+  // `background` off, whether it was delivered, false also where a later one of another thread was
+  // lost. Waits only under Overflow::block or with `background` off.
   bool log(int severity, std::string_view record) noexcept;
 
   // Sends what is queued without waiting for batches to fill, and waits until all that was logged

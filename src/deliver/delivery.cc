@@ -197,24 +197,25 @@ void Delivery::wait_for_records(const Journal::Amount& unread) {
   transport_.poll(std::min(until, close_deadline()));
 }
 
-// The piece is filled where it stands, so that running out of memory loses no record of it.
+// A record is stepped over only once a piece holds it, so that running out of memory loses none.
 void Delivery::take_batch() {
   waiting_since_.reset();
-  std::vector<RecordView>& records = pieces_.emplace_back().records;
-  std::size_t bytes = kFrameBytes;
+  std::optional<RecordView> record = journal_.peek();
+  if (!record) return;
+  pieces_.push_back({.records = {*record}});
+  std::vector<RecordView>& records = pieces_.back().records;
+  std::size_t bytes = body_bytes(records);
   std::size_t ranges = 1;
-  while (const std::optional<RecordView> record = journal_.peek()) {
-    const std::size_t size = record->payload.size() + 1;
-    if (!records.empty()) {
-      if (records.size() >= batch_record_limit() || bytes + size > batch_byte_limit()) break;
-      if (record->sequence != records.back().sequence + 1 && ++ranges > kMaxRanges) break;
-    }
-    records.push_back(*record);
-    bytes += size;
+  while (true) {
     read_through_ = record->sequence;
     journal_.advance();
+    record = journal_.peek();
+    if (!record || records.size() >= batch_record_limit()) return;
+    bytes += record->payload.size() + 1;
+    if (bytes > batch_byte_limit()) return;
+    if (record->sequence != read_through_ + 1 && ++ranges > kMaxRanges) return;
+    records.push_back(*record);
   }
-  if (records.empty()) pieces_.pop_back();
 }
 
 // The first `count` records become a piece of their own, before the rest.

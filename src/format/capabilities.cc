@@ -31,14 +31,12 @@ Capabilities parse_capabilities(std::string_view health_answer) {
   if (parser.parse(health_answer.data(), health_answer.size()).get(answer) != simdjson::SUCCESS) {
     return takes;
   }
+  takes.ndjson = lists(answer, "formats", "ndjson");
   takes.zstd = lists(answer, "encodings", "zstd");
   takes.gzip = lists(answer, "encodings", "gzip");
   if (answer["batch"].get(batch) != simdjson::SUCCESS || !batch.is_object()) return takes;
-  takes.batches = true;
   takes.max_records = limit(batch, "max_records");
   takes.max_bytes = limit(batch, "max_bytes");
-  takes.ndjson = lists(answer, "formats", "ndjson");
-  takes.array = lists(answer, "formats", "array") || !takes.ndjson;
   return takes;
 }
 

@@ -13,11 +13,9 @@ namespace log_aggregator {
 
 // As it stands here: an API that says nothing, which gets one plain JSON object for each POST.
 struct Capabilities {
-  bool batches = false;  // whether it takes more than one record in a request
   std::size_t max_records = 1;
   std::size_t max_bytes = SIZE_MAX;  // of a request, decompressed
-  bool array = false;
-  bool ndjson = false;
+  bool ndjson = false;               // else more than one record makes an array
   bool zstd = false;
   bool gzip = false;
 };

@@ -90,10 +90,8 @@ TEST(CapabilitiesTest, an_answer_that_says_everything_is_understood) {
   const Capabilities takes = parse_capabilities(
       R"({"status":"ok","version":"1","batch":{"max_records":10000,"max_bytes":8388608},)"
       R"("formats":["array","ndjson"],"encodings":["zstd","gzip"]})");
-  EXPECT_TRUE(takes.batches);
   EXPECT_EQ(takes.max_records, 10'000U);
   EXPECT_EQ(takes.max_bytes, 8'388'608U);
-  EXPECT_TRUE(takes.array);
   EXPECT_TRUE(takes.ndjson);
   EXPECT_TRUE(takes.zstd);
   EXPECT_TRUE(takes.gzip);
@@ -105,7 +103,6 @@ TEST(CapabilitiesTest, an_answer_without_batch_means_one_object_for_each_post) {
         R"({"batch":null})", R"({"batch":{"max_records":10})", "\xFF\xFE",
         R"({"formats":["ndjson"]})"}) {
     const Capabilities takes = parse_capabilities(answer);
-    EXPECT_FALSE(takes.batches) << answer;
     EXPECT_EQ(takes.max_records, 1U) << answer;
   }
 }
@@ -116,20 +113,15 @@ TEST(CapabilitiesTest, limits_that_are_missing_or_senseless_are_none) {
         R"({"batch":{"max_records":-1,"max_bytes":"many"}})",
         R"({"batch":{"max_records":1.5,"max_bytes":null}})"}) {
     const Capabilities takes = parse_capabilities(answer);
-    EXPECT_TRUE(takes.batches) << answer;
     EXPECT_EQ(takes.max_records, SIZE_MAX) << answer;
     EXPECT_EQ(takes.max_bytes, SIZE_MAX) << answer;
   }
 }
 
-TEST(CapabilitiesTest, an_api_that_takes_batches_and_names_no_format_takes_arrays) {
-  EXPECT_TRUE(parse_capabilities(R"({"batch":{}})").array);
-  EXPECT_TRUE(parse_capabilities(R"({"batch":{},"formats":["xml"]})").array);
-  EXPECT_FALSE(parse_capabilities(R"({"batch":{},"formats":["ndjson"]})").array);
-}
-
-TEST(CapabilitiesTest, encodings_count_without_batches_too) {
-  const Capabilities takes = parse_capabilities(R"({"encodings":["br","gzip",7]})");
+TEST(CapabilitiesTest, formats_and_encodings_count_without_batches_too) {
+  const Capabilities takes =
+      parse_capabilities(R"({"formats":["xml","ndjson"],"encodings":["br","gzip",7]})");
+  EXPECT_TRUE(takes.ndjson);
   EXPECT_TRUE(takes.gzip);
   EXPECT_FALSE(takes.zstd);
 }
@@ -141,13 +133,7 @@ class PlanTest : public ::testing::Test {
   Plan plan() const { return make_plan(options_, takes_); }
 
   static Capabilities everything() {
-    return {.batches = true,
-            .max_records = 1000,
-            .max_bytes = 5000,
-            .array = true,
-            .ndjson = true,
-            .zstd = true,
-            .gzip = true};
+    return {.max_records = 1000, .max_bytes = 5000, .ndjson = true, .zstd = true, .gzip = true};
   }
 
   Options options_;
@@ -294,8 +280,8 @@ TEST(ServerInputTest, no_answer_whatever_its_bytes_breaks_the_parsers) {
 
 TEST(ServerInputTest, deep_nesting_is_refused_and_not_recursed_into) {
   const std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
-  EXPECT_FALSE(parse_capabilities(deep).batches);
-  EXPECT_FALSE(parse_capabilities("{\"batch\":" + deep + "}").batches);
+  EXPECT_EQ(parse_capabilities(deep).max_records, 1U);
+  EXPECT_EQ(parse_capabilities("{\"batch\":" + deep + "}").max_records, 1U);
   EXPECT_EQ(judge(400, deep, 5).fate, Fate::poisoned);
 }
 
