@@ -169,7 +169,7 @@ def conditions(quick: bool) -> dict[str, Any]:
         "quick": quick,
         "cpu": models[0] if models else platform.machine(),
         "cores": os.cpu_count(),
-        "kernel": platform.release(),
+        "kernel": platform.release().split("-")[0],
         "python": platform.python_version(),
         "versions": {
             name: importlib.metadata.version(name)

@@ -27,6 +27,10 @@ from typing import Any
 
 import pytest
 
+# Whoever starts the tests in the background of a shell has SIGINT ignored, which the programs that
+# tests interrupt would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 20.0
 

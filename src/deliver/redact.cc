@@ -229,7 +229,11 @@ bool is_wide_control(std::string_view character) {
     return static_cast<unsigned char>(character[1]) < 0xA0;
   }
   if (character.size() == 3 && character[0] == '\xE2') {
-    return character[1] == '\x80' || character[1] == '\x81';
+    const auto last = static_cast<unsigned char>(character[2]);
+    if (character[1] == '\x81') return last >= 0xA0 && last <= 0xAF;  // U+2060..U+206F
+    // U+200B..U+200F, U+2028..U+202E
+    return character[1] == '\x80' &&
+           ((last >= 0x8B && last <= 0x8F) || (last >= 0xA8 && last <= 0xAE));
   }
   return character == "\xD8\x9C" || character == "\xEF\xBB\xBF" ||
          character.substr(0, 2) == "\xF3\xA0";

@@ -78,6 +78,9 @@ TEST_F(SafeExcerptTest, nothing_that_a_terminal_obeys_comes_through) {
                     "d"),
             "a?b?c?d")
       << "marks that reorder text";
+  EXPECT_EQ(excerpt("\xE2\x80\x9Cquoted\xE2\x80\xA6\xE2\x80\x9D"),
+            "\xE2\x80\x9Cquoted\xE2\x80\xA6\xE2\x80\x9D")
+      << "punctuation stays";
 }
 
 TEST_F(SafeExcerptTest, controls_cannot_hide_behind_stray_bytes) {
