@@ -171,7 +171,7 @@ def credentials(value: object, name: str = "auth") -> Headers:
 def _pair_text(name: str, value: object) -> str:
     if value is None:
         warnings.warn(
-            f"{name} contains None, which is taken as empty: is a variable unset?", stacklevel=6
+            f"{name} contains None, which is taken as empty: is a variable unset?", stacklevel=5
         )
         return ""
     return _header_text(name, value)

@@ -70,7 +70,12 @@ def test_none_in_the_pair_counts_as_empty_with_one_warning(authorization):
     with pytest.warns(UserWarning, match="auth contains None") as caught:
         assert authorization(("user", None)) == basic("user", "")
     assert len(caught) == 1
-    assert caught[0].filename == __file__.replace("test_auth", "conftest")
+
+
+def test_the_warning_of_none_in_the_pair_names_the_line_that_made_the_handler(log_api):
+    with pytest.warns(UserWarning, match="auth contains None") as caught:
+        LogAggregatorHandler(log_api.endpoint, auth=("user", None)).close()
+    assert caught[0].filename == __file__
 
 
 def test_a_user_and_password_in_the_url_are_used_and_never_shown(log_api, make_handler, logger):
