@@ -21,6 +21,7 @@
 #include "cli/record_text.h"
 #include "cli/terminal_text.h"
 #include "collector/http/json_text.h"
+#include "src/base/text.h"
 
 namespace log_aggregator::cli {
 
@@ -71,11 +72,11 @@ Result<ListedPage> read_page(std::string_view body) {
   for (const std::string_view member : *members) {
     const std::string_view name = member.substr(0, member.find(':'));
     const std::string_view value =
-        collector::trim_json(member.substr(std::min(name.size() + 1, member.size())));
-    if (collector::trim_json(name) == "\"next\"" && value.size() > 2 && value.front() == '"') {
+        trim_blanks(member.substr(std::min(name.size() + 1, member.size())));
+    if (trim_blanks(name) == "\"next\"" && value.size() > 2 && value.front() == '"') {
       page.next = value.substr(1, value.size() - 2);
     }
-    if (collector::trim_json(name) != "\"records\"") continue;
+    if (trim_blanks(name) != "\"records\"") continue;
     const auto records = collector::split_json(value, value.size());
     if (!records) return wrong;
     has_records = true;

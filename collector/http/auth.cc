@@ -6,17 +6,11 @@
 
 #include "collector/http/message.h"
 #include "src/base/base64.h"
+#include "src/base/text.h"
 
 namespace log_aggregator::collector {
 
 namespace {
-
-std::string_view trim(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t\r";
-  const auto first = text.find_first_not_of(kBlanks);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
-}
 
 // Looks at every byte of `guess` whatever it finds, so that time does not tell where it went wrong.
 bool equal_in_constant_time(std::string_view guess, std::string_view token) {
@@ -38,7 +32,7 @@ Result<TokenSet> TokenSet::load(const std::string& path) {
   }
   std::vector<std::string> tokens;
   for (std::string line; std::getline(file, line);) {
-    const std::string_view token = trim(line);
+    const std::string_view token = trim_blanks(line);
     if (!token.empty()) tokens.emplace_back(token);
   }
   if (tokens.empty()) return Status::invalid_argument("the token file " + path + " holds no token");
@@ -51,7 +45,7 @@ Access TokenSet::check(std::optional<std::string_view> authorization) const {
   const auto blank = authorization->find(' ');
   const std::string_view scheme = authorization->substr(0, blank);
   const std::string_view value =
-      blank == std::string_view::npos ? "" : trim(authorization->substr(blank));
+      blank == std::string_view::npos ? "" : trim_blanks(authorization->substr(blank));
   if (equal_ignoring_case(scheme, "Bearer")) {
     return holds(value) ? Access::granted : Access::wrong;
   }

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <memory>
 
+#include "src/base/text.h"
+
 namespace log_aggregator::collector {
 
 namespace {

@@ -11,6 +11,7 @@
 #include "collector/store/interval_set.h"
 #include "collector/timestamp.h"
 #include "log_aggregator/json_writer.h"
+#include "src/base/text.h"
 
 namespace log_aggregator::collector {
 
@@ -26,7 +27,7 @@ constexpr std::string_view kSequenceHeader = "Log-Aggregator-Sequence";
 // Without its parameters, such as a charset.
 std::string_view media_type(const HttpRequest& request) {
   const std::string_view value = request.header("Content-Type").value_or("");
-  return trim_json(value.substr(0, value.find(';')));
+  return trim_blanks(value.substr(0, value.find(';')));
 }
 
 bool is_uuid(std::string_view text) {
@@ -74,7 +75,7 @@ std::vector<std::string_view> split_lines(std::string_view body, std::size_t mos
   std::vector<std::string_view> lines;
   while (!body.empty() && lines.size() <= most) {
     const auto end = std::min(body.find('\n'), body.size());
-    const std::string_view line = trim_json(body.substr(0, end));
+    const std::string_view line = trim_blanks(body.substr(0, end));
     if (!line.empty()) lines.push_back(line);
     body.remove_prefix(std::min(end + 1, body.size()));
   }
@@ -85,7 +86,7 @@ std::vector<std::string_view> split_lines(std::string_view body, std::size_t mos
 std::variant<std::vector<std::string_view>, HttpError> split_body(std::string_view body, bool lines,
                                                                   std::size_t most) {
   if (lines) return split_lines(body, most);
-  body = trim_json(body);
+  body = trim_blanks(body);
   if (body.empty()) return HttpError{400, "the body is empty"};
   if (body.front() != '[') return std::vector<std::string_view>{body};
   auto parts = split_json(body, most);

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
+#include "src/base/text.h"
+
 namespace log_aggregator::collector {
 
 namespace {
-
-constexpr std::string_view kBlanks = " \t\n\r";
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -46,19 +46,13 @@ bool is_number(std::string_view text) {
 
 }  // namespace
 
-std::string_view trim_json(std::string_view text) {
-  const auto first = text.find_first_not_of(kBlanks);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
-}
-
 std::optional<std::vector<std::string_view>> split_json(std::string_view text, std::size_t most) {
-  text = trim_json(text);
+  text = trim_blanks(text);
   std::vector<std::string_view> parts;
   std::string closers;  // of the brackets that are open, innermost last
   std::size_t begin = 1;
   const auto end_part = [&](std::size_t end) {
-    parts.push_back(trim_json(text.substr(begin, end - begin)));
+    parts.push_back(trim_blanks(text.substr(begin, end - begin)));
     begin = end + 1;
     return !parts.back().empty();
   };
@@ -84,7 +78,7 @@ std::optional<std::vector<std::string_view>> split_json(std::string_view text, s
     if (!closers.empty()) continue;
     // The outermost bracket has closed: this must be the end. "[]" has no parts.
     if (i != text.size()) return std::nullopt;
-    const bool has_last = !parts.empty() || !trim_json(text.substr(1, text.size() - 2)).empty();
+    const bool has_last = !parts.empty() || !trim_blanks(text.substr(1, text.size() - 2)).empty();
     if (has_last && !end_part(i - 1)) return std::nullopt;
     return parts;
   }

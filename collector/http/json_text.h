@@ -11,9 +11,6 @@
 
 namespace log_aggregator::collector {
 
-// Without the blanks of JSON at both ends.
-std::string_view trim_json(std::string_view text);
-
 // The texts of the elements of an array, or of the members of an object ("name":value), trimmed.
 // Nothing where brackets or quotes do not match, an element is empty, or something follows. Stops
 // with `most` + 1 parts where there are more than `most`.

@@ -57,6 +57,4 @@ class HttpHandler {
   virtual void handle(HttpRequest request, Respond respond) = 0;
 };
 
-bool equal_ignoring_case(std::string_view a, std::string_view b);
-
 }  // namespace log_aggregator::collector

@@ -20,6 +20,8 @@
 #include <unordered_set>
 #include <utility>
 
+#include "src/base/text.h"
+
 namespace log_aggregator::collector {
 
 namespace {

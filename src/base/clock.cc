@@ -14,8 +14,9 @@ class RealClock final : public Clock {
 }  // namespace
 
 Clock& real_clock() {
-  static RealClock clock;
-  return clock;
+  // Never destroyed: a worker that was left to itself may outlive the statics of the process.
+  static RealClock* const clock = new RealClock;
+  return *clock;
 }
 
 }  // namespace log_aggregator

@@ -4,10 +4,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cctype>
 #include <mutex>
 #include <string_view>
 #include <utility>
+
+#include "src/base/text.h"
 
 namespace log_aggregator {
 namespace {
@@ -31,19 +32,6 @@ struct FreeList {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
 
-std::string_view trimmed(std::string_view text) {
-  const auto is_space = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
-  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
-  return text;
-}
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
-    return std::tolower(x) == std::tolower(y);
-  });
-}
-
 std::size_t keep_body(char* data, std::size_t, std::size_t size, void* user) {
   auto& response = *static_cast<Response*>(user);
   response.body.append(data, std::min(size, kMaxAnswerBytes - response.body.size()));
@@ -55,7 +43,7 @@ std::size_t keep_retry_after(char* data, std::size_t, std::size_t size, void* us
   const std::size_t colon = line.find(':');
   if (colon != std::string_view::npos &&
       equal_ignoring_case(line.substr(0, colon), "Retry-After")) {
-    static_cast<Response*>(user)->retry_after = trimmed(line.substr(colon + 1));
+    static_cast<Response*>(user)->retry_after = trim_blanks(line.substr(colon + 1));
   }
   return size;
 }

@@ -62,8 +62,6 @@ std::size_t fitting_records(std::span<const RecordView> records, const Plan& pla
   return std::max<std::size_t>(count, 1);
 }
 
-bool is_transient(int status) { return status >= 500 || status == 408 || status == 429; }
-
 }  // namespace
 
 Delivery::Delivery(const Options& options, const Endpoint& endpoint, Journal& journal,
@@ -301,9 +299,10 @@ void Delivery::conclude_health(const Response& response) {
     fail_attempt(describe(response), nullptr);
     return;
   }
-  const bool healthy = response.status >= 200 && response.status <= 299;
+  const Fate fate = judge(response.status, "", 0).fate;
+  const bool healthy = fate == Fate::stored;
   plan_ = make_plan(options_, healthy ? parse_capabilities(response.body) : Capabilities{});
-  plan_expires_ = is_transient(response.status) ? clock_.now() + kDoubtfulPlanLife : kNever;
+  plan_expires_ = fate == Fate::retry ? clock_.now() + kDoubtfulPlanLife : kNever;
   posts_since_health_ = 0;
 }
 
