@@ -494,8 +494,10 @@ TEST_F(HandlerTest, a_handler_may_be_destroyed_from_inside_a_callback) {
   };
   post_ = refuse;
   log(1);
+  const std::size_t before = threads();
   logged.set_value();
   EXPECT_EQ(destroyed.get_future().wait_for(seconds(20)), std::future_status::ready);
+  EXPECT_TRUE(becomes_true([&] { return threads() < before; }));
 }
 
 TEST_F(HandlerTest, what_callbacks_throw_goes_no_further) {
