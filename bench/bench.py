@@ -2,7 +2,8 @@
 
 Compares in one run, on one machine, and so reports ratios; absolute figures are of this machine.
 The programs that are measured are in workloads.py; the server they deliver to is sink.cc, or our
-own collector. Repeats go round all variants, and the median of the repeats is reported.
+own collector. What a spool on disk costs is measured in spool.py. Repeats go round all variants,
+and the median of the repeats is reported.
 """
 
 import argparse
@@ -11,19 +12,15 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
-ROOT = Path(__file__).resolve().parent.parent
-SINK = ROOT / "build" / "release" / "bench" / "log_aggregator_sink"
-COLLECTOR = Path(sys.executable).with_name("log-aggregator")
+import spool
+from processes import SINK, collector, process_usage, read_stats, run_workload, server
+
 LABELS = {
     "requests": "requests.post for each record",
     "ours": "LogAggregatorHandler",
@@ -31,59 +28,7 @@ LABELS = {
 }
 
 
-@contextmanager
-def server(*command: str | Path) -> Iterator[tuple[str, int]]:
-    """A server that prints `listening on URL`; its URL and process id."""
-    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    try:
-        line = process.stdout.readline()
-        if not line.startswith("listening on "):
-            sys.exit(f"{command[0]} did not start")
-        yield line.split()[-1], process.pid
-    finally:
-        process.terminate()
-        process.wait()
-        process.stdout.close()
-
-
-@contextmanager
-def collector() -> Iterator[tuple[str, int]]:
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / "build") as folder,
-        server(
-            *(COLLECTOR, "serve", "--listen", "127.0.0.1:0", "--store", f"sqlite:{folder}/logs.db")
-        ) as found,
-    ):
-        yield found
-
-
-def run_workload(*arguments: object) -> dict[str, Any]:
-    command = [sys.executable, ROOT / "bench" / "workloads.py", *arguments]
-    done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, arguments))} failed")
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
-
-
-def read_stats(url: str) -> dict[str, int]:
-    """What was posted to the sink since the last call."""
-    with urlopen(f"{url}/stats", timeout=10) as answer:
-        stats: dict[str, int] = json.load(answer)
-    return stats
-
-
-def process_usage(pid: int) -> tuple[float, int]:
-    """CPU seconds and peak bytes of another process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    ticks = int(fields[11]) + int(fields[12])
-    status = Path(f"/proc/{pid}/status").read_text()
-    peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return ticks / os.sysconf("SC_CLK_TCK"), int(peak.split()[1]) * 1024
-
-
-# ---- the three measurements
+# ---- what is measured
 
 
 def measure_caller(quick: bool) -> dict[str, Any]:
@@ -179,23 +124,30 @@ def conditions(quick: bool) -> dict[str, Any]:
     }
 
 
-def print_report(report: dict[str, Any]) -> None:
-    where, base = report["conditions"], report["caller"]["NullHandler"]
+def print_conditions(where: dict[str, Any]) -> None:
     print(f"{where['cpu']}, {where['cores']} cores, Linux {where['kernel']}, CPython", end=" ")
     print(f"{where['python']}, requests {where['versions']['requests']}, {where['date']}")
+    print(f"load average at the start: {where['load_at_start']:.1f}{', quick' * where['quick']}")
+
+
+def print_caller(caller: dict[str, Any]) -> None:
+    base = caller["NullHandler"]
     print("\nWhat logger.info() with two arguments costs its thread (median CPU time of a call)")
     print(f"  {'':40}{'ns':>8}{'× NullHandler':>15}   {'2 extras, ns':>12}{'×':>7}")
-    for name, found in report["caller"].items():
+    for name, found in caller.items():
         plain, extras = found["plain"]["median_ns"], found["extras"]["median_ns"]
         print(
             f"  {name:40}{plain:8,.0f}{plain / base['plain']['median_ns']:15.2f}"
             f"   {extras:12,.0f}{extras / base['extras']['median_ns']:7.2f}"
         )
+
+
+def print_delivery(delivery: dict[str, Any]) -> None:
     titles = {
         "sink": "to a server that only acknowledges",
         "collector": "to log-aggregator serve, stored durably",
     }
-    for target, found in report["delivery"].items():
+    for target, found in delivery.items():
         print(f"\nDelivered and acknowledged, two extras, one thread, {titles[target]}")
         print(
             f"  {'':40}{'records/s':>10}{'×':>7}   for 100,000: {'CPU s':>6}{'sent MiB':>9}", end=""
@@ -208,7 +160,9 @@ def print_report(report: dict[str, Any]) -> None:
                 f"{'':16}{row['cpu_s_per_100k']:6.2f}{sent}"
                 f"{row['peak_mib']:14.1f} ({row['peak_over_idle_mib']:.1f})"
             )
-    row = report["collector"]
+
+
+def print_collector(row: dict[str, float]) -> None:
     print("\nThe collector: batches of 1,000 over 4 connections, acknowledged after the commit")
     print(
         f"  the first {row['records']:,} records of a store: {row['records_per_s']:,.0f} records/s"
@@ -217,19 +171,29 @@ def print_report(report: dict[str, Any]) -> None:
     )
 
 
+GROUPS: dict[str, tuple[Callable[[bool], dict[str, Any]], Callable[[Any], None]]] = {
+    "caller": (measure_caller, print_caller),
+    "delivery": (measure_delivery, print_delivery),
+    "collector": (measure_collector, print_collector),
+    "spool": (spool.measure, spool.print_report),
+}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./run bench")
-    parser.add_argument("--quick", action="store_true", help="fewer repeats: about a minute")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats: about three minutes")
+    parser.add_argument(
+        "--only", choices=list(GROUPS), action="append", help="this group; may be given again"
+    )
     parser.add_argument("--json", metavar="FILE", help="also write all figures there")
     options = parser.parse_args()
-    quick: bool = options.quick
-    report = {
-        "conditions": conditions(quick),
-        "caller": measure_caller(quick),
-        "delivery": measure_delivery(quick),
-        "collector": measure_collector(quick),
-    }
-    print_report(report)
+    report: dict[str, Any] = {"conditions": conditions(options.quick)}
+    print_conditions(report["conditions"])
+    for name in options.only or GROUPS:
+        measure, print_group = GROUPS[name]
+        report[name] = measure(options.quick)
+        print_group(report[name])
+        sys.stdout.flush()
     if options.json:
         Path(options.json).write_text(json.dumps(report, indent=2) + "\n")
     return 0

@@ -158,8 +158,11 @@ def make_users() -> list[tuple[str, str]]:
 
 
 def deliver(endpoint: str, shipper: str, records: int) -> dict[str, Any]:
+    return deliver_through(SHIPPERS[shipper](endpoint), records)
+
+
+def deliver_through(handler: logging.Handler, records: int) -> dict[str, Any]:
     """Logs the records from one thread and waits until all are acknowledged."""
-    handler = SHIPPERS[shipper](endpoint)
     logger = logger_with(handler)
     users = make_users()
     idle, cpu, started = memory_bytes("VmRSS"), cpu_seconds(), time.perf_counter()

@@ -33,7 +33,8 @@ std::size_t append_body(char* data, std::size_t /*one*/, std::size_t size, void*
   return size;
 }
 
-// The first line of a token file that holds anything.
+}  // namespace
+
 Result<std::string> read_token(const std::string& path) {
   std::ifstream file(path);
   if (!file) {
@@ -55,8 +56,6 @@ Result<std::string> read_token(const std::string& path) {
   }
   return Status::invalid_argument("the token file " + path + " holds no token");
 }
-
-}  // namespace
 
 void ClientOptions::add_to(CLI::App& command) {
   command

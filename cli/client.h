@@ -49,6 +49,9 @@ class Client {
   std::unique_ptr<Impl> impl_;
 };
 
+// The first line of a token file that holds anything.
+Result<std::string> read_token(const std::string& path);
+
 // What an answer other than 2xx means, for whoever made the request.
 Status refusal(const ClientAnswer& answer, const std::string& url);
 

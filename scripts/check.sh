@@ -15,6 +15,8 @@ run_checks() {
   check "AddressSanitizer, UBSan: C++ tests" asan-test preset_test asan
   check "ThreadSanitizer, thread-safety analysis: build" tsan-build preset_build tsan
   check "ThreadSanitizer: C++ tests" tsan-test preset_test tsan
+  check "fuzzers: build" fuzz-build fuzz_build
+  check "fuzzers, 3 s each" fuzz fuzz_all
   say "$checks_passed checks passed, $checks_failed failed"
   ((checks_failed == 0))
 }
@@ -28,7 +30,7 @@ check() {
 }
 
 cpp_sources() {
-  find include src collector cli python/binding bench -name '*.cc' -o -name '*.h' | sort
+  find include src collector cli python/binding bench fuzz -name '*.cc' -o -name '*.h' | sort
 }
 
 format_cpp() {
@@ -40,7 +42,7 @@ format_cpp() {
 tidy() {
   cmake -S . -B build/tidy -G Ninja -DCMAKE_CXX_COMPILER=clang++-16 -DLOG_AGGREGATOR_WERROR=ON \
     -DLOG_AGGREGATOR_PYTHON=ON -DPython_EXECUTABLE="$PWD/.venv/bin/python" &&
-    cpp_sources | grep '\.cc$' | grep -v -e _test.cc -e ^bench/ |
+    cpp_sources | grep '\.cc$' | grep -v -e _test.cc -e ^bench/ -e ^fuzz/ |
     xargs -P "$(nproc)" -n 1 clang-tidy-16 -p build/tidy --quiet
 }
 
@@ -50,6 +52,20 @@ preset_build() {
 
 preset_test() {
   fixed_addresses ctest --preset "$1" --no-tests=error -j "$(nproc)"
+}
+
+fuzz_build() {
+  cmake --preset fuzz && cmake --build --preset fuzz --target fuzzers
+}
+
+# What stops one is kept beside it.
+fuzz_all() {
+  local fuzzer
+  for fuzzer in build/fuzz/fuzz/fuzz_*; do
+    [[ -x $fuzzer ]] || continue
+    fixed_addresses "$fuzzer" -max_total_time=3 -timeout=10 -dict=fuzz/words.dict \
+      -artifact_prefix="$fuzzer-" || return
+  done
 }
 
 # clang 16's ThreadSanitizer does not start where kernels randomise addresses by more than 28 bits.

@@ -3,7 +3,7 @@
 # needs no network.
 
 build_packages=(g++ cmake ninja-build pkg-config libcurl4-openssl-dev libzstd-dev libdeflate-dev
-  libsimdjson-dev libsqlite3-dev libcli11-dev libboost-dev libgmock-dev)
+  libsimdjson-dev libsqlite3-dev libcli11-dev libboost-dev libgmock-dev e2fsprogs btrfs-progs)
 check_packages=(clang-16 clang-tidy-16 clang-format-16 libclang-rt-16-dev)
 
 # PYTHON names another interpreter, which then must have its headers and venv itself. The system's

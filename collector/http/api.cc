@@ -6,7 +6,9 @@
 #include <exception>
 #include <thread>
 #include <utility>
+#include <variant>
 
+#include "collector/http/gaps.h"
 #include "collector/http/query.h"
 #include "collector/timestamp.h"
 #include "log_aggregator/json_writer.h"
@@ -36,6 +38,16 @@ void answer(const HttpHandler::Respond& respond, const Work& work) {
   } catch (const std::exception& error) {
     respond(error_response({503, std::string("internal error: ") + error.what()}));
   }
+}
+
+// The answer to a query of the store, once its parameters are read.
+template <typename Parsed, typename Find, typename Write>
+HttpResponse ask_store(const std::variant<Parsed, HttpError>& parsed, const Find& find,
+                       const Write& write) {
+  if (const auto* error = std::get_if<HttpError>(&parsed)) return error_response(*error);
+  const auto found = find(std::get<Parsed>(parsed));
+  if (!found.ok()) return error_response({503, "the store failed: " + found.status().message()});
+  return write(found.value());
 }
 
 }  // namespace
@@ -70,6 +82,7 @@ const Api::Route* Api::find_route(const HttpRequest& request) {
       {"GET", "/api/health", &Api::health, true},
       {"POST", "/api/logs", &Api::ingest},
       {"GET", "/api/logs", &Api::query},
+      {"GET", "/api/gaps", &Api::gaps},
   };
   const Route* same_path = nullptr;
   for (const Route& route : kRoutes) {
@@ -140,7 +153,7 @@ void Api::ingest(HttpRequest&& request, const Respond& respond) {
         return;
       }
       auto& [batch, bad] = std::get<Ingest>(parsed);
-      if (batch.records.empty()) {
+      if (batch.records.empty() && batch.skipped.empty()) {
         respond(ingest_response({}, bad));
         return;
       }
@@ -154,14 +167,17 @@ void Api::ingest(HttpRequest&& request, const Respond& respond) {
 void Api::query(HttpRequest&& request, const Respond& respond) {
   boost::asio::post(pools_->query, [this, request = std::move(request), respond] {
     answer(respond, [&] {
-      const auto query = parse_log_query(request.query);
-      if (const auto* error = std::get_if<HttpError>(&query)) {
-        respond(error_response(*error));
-        return;
-      }
-      const auto page = store_.query(std::get<Query>(query));
-      respond(page.ok() ? page_response(page.value())
-                        : error_response({503, "the store failed: " + page.status().message()}));
+      const auto find = [&](const Query& query) { return store_.query(query); };
+      respond(ask_store(parse_log_query(request.query), find, page_response));
+    });
+  });
+}
+
+void Api::gaps(HttpRequest&& request, const Respond& respond) {
+  boost::asio::post(pools_->query, [this, request = std::move(request), respond] {
+    answer(respond, [&] {
+      const auto find = [&](const GapsQuery& query) { return store_.gaps(query); };
+      respond(ask_store(parse_gaps_query(request.query), find, gaps_response));
     });
   });
 }

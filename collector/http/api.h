@@ -34,6 +34,7 @@ class Api : public HttpHandler {
   void health(HttpRequest&& request, const Respond& respond);
   void ingest(HttpRequest&& request, const Respond& respond);
   void query(HttpRequest&& request, const Respond& respond);
+  void gaps(HttpRequest&& request, const Respond& respond);
 
   static const Route* find_route(const HttpRequest& request);
   HttpResponse health_response() const;

@@ -24,12 +24,18 @@ class FakeStore : public Store {
     if (!query_status.ok()) return query_status;
     return page;
   }
+  Result<GapsPage> gaps(const GapsQuery& query) override {
+    last_gaps_query = query;
+    if (!query_status.ok()) return query_status;
+    return GapsPage();
+  }
 
   Status append_status;
   Status query_status;
   Page page;
   Batch last_batch;
   Query last_query;
+  GapsQuery last_gaps_query;
 };
 
 HttpResponse ask(Api& api, HttpRequest request) {
@@ -87,10 +93,37 @@ TEST_F(ApiTest, QueriesGoToTheStoreWithTheirParameters) {
   EXPECT_EQ(store_.last_query.limit, 5);
 }
 
+TEST_F(ApiTest, QueriesForGapsGoToTheStoreWithTheirParameters) {
+  HttpRequest made = request("GET", "/api/gaps");
+  made.query = "all=1&limit=5";
+  const HttpResponse answer = ask(api_, made);
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.body, R"({"journals":[],"next":null})");
+  EXPECT_EQ(store_.last_gaps_query.limit, 5);
+  EXPECT_TRUE(store_.last_gaps_query.all);
+  made.query = "all=2";
+  EXPECT_EQ(ask(api_, made).status, 400);
+  store_.query_status = Status::unavailable("disk gone");
+  made.query = "";
+  EXPECT_EQ(ask(api_, made).status, 503);
+}
+
+TEST_F(ApiTest, WhatWasGivenUpGoesToTheStoreWithoutRecordsToo) {
+  HttpHeaders headers = kJson;
+  headers.emplace_back("Log-Aggregator-Journal", "6f1c0f6e-0b57-4c39-9f5b-7f0f3a6d2c11");
+  headers.emplace_back("Log-Aggregator-Skipped", "3-5");
+  const HttpResponse answer = ask(api_, request("POST", "/api/logs", headers));
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.body, R"({"stored":0,"duplicates":0})");
+  ASSERT_EQ(store_.last_batch.skipped.size(), 1);
+  EXPECT_EQ(store_.last_batch.skipped[0], (Interval{3, 5}));
+}
+
 TEST_F(ApiTest, UnknownPathsAre404AndOtherMethods405) {
   EXPECT_EQ(ask(api_, request("GET", "/nothing")).status, 404);
   EXPECT_EQ(ask(api_, request("PUT", "/api/logs")).status, 405);
   EXPECT_EQ(ask(api_, request("POST", "/api/health")).status, 405);
+  EXPECT_EQ(ask(api_, request("POST", "/api/gaps")).status, 405);
 }
 
 TEST_F(ApiTest, APostIsRefusedByItsHeadersAlone) {
@@ -107,6 +140,9 @@ TEST(ApiWithTokens, LetsNobodyInWithoutOne) {
   EXPECT_EQ(ask(api, request("GET", "/api/logs", wrong)).status, 401);
   EXPECT_EQ(ask(api, request("GET", "/api/logs", right)).status, 200);
   EXPECT_EQ(ask(api, request("DELETE", "/api/logs")).status, 401);
+  EXPECT_EQ(ask(api, request("GET", "/api/gaps")).status, 401);
+  EXPECT_EQ(ask(api, request("GET", "/api/gaps", wrong)).status, 401);
+  EXPECT_EQ(ask(api, request("GET", "/api/gaps", right)).status, 200);
   EXPECT_EQ(ask(api, request("GET", "/api/health")).status, 200);
   EXPECT_EQ(ask(api, request("GET", "/api/health", wrong)).status, 401);
 }

@@ -8,6 +8,7 @@
 
 #include "collector/http/decompress.h"
 #include "collector/http/json_text.h"
+#include "collector/http/uuid.h"
 #include "collector/store/interval_set.h"
 #include "collector/timestamp.h"
 #include "log_aggregator/json_writer.h"
@@ -23,6 +24,9 @@ constexpr std::string_view kJson = "application/json";
 constexpr std::string_view kNdjson = "application/x-ndjson";
 constexpr std::string_view kJournalHeader = "Log-Aggregator-Journal";
 constexpr std::string_view kSequenceHeader = "Log-Aggregator-Sequence";
+constexpr std::string_view kSkippedHeader = "Log-Aggregator-Skipped";
+// A sender closes a batch rather than write more.
+constexpr std::size_t kMaxRangesBytes = 4096;
 
 // Without its parameters, such as a charset.
 std::string_view media_type(const HttpRequest& request) {
@@ -30,45 +34,54 @@ std::string_view media_type(const HttpRequest& request) {
   return trim_blanks(value.substr(0, value.find(';')));
 }
 
-bool is_uuid(std::string_view text) {
-  if (text.size() != 36) return false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-    const bool hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-    if (dash ? c != '-' : !hex) return false;
-  }
-  return true;
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
-// The numbers that a sender's journal gave to the records of a body.
+// What a request says of the numbers of its sender's journal.
 struct Numbering {
-  std::string journal;  // empty: none
-  std::vector<Interval> intervals;
+  std::string journal;              // empty: none
+  std::vector<Interval> intervals;  // of the records of the body; none where it has no records
+  std::vector<Interval> skipped;    // given up
 };
 
+// None where the request does not have the header.
+std::variant<std::vector<Interval>, HttpError> read_ranges(const HttpRequest& request,
+                                                           std::string_view name) {
+  const auto text = request.header(name);
+  if (!text) return std::vector<Interval>{};
+  if (text->size() > kMaxRangesBytes) {
+    return HttpError{
+        400, std::string(name) + " is longer than " + std::to_string(kMaxRangesBytes) + " bytes"};
+  }
+  auto ranges = parse_intervals(*text);
+  if (!ranges.ok()) return HttpError{400, std::string(name) + " " + ranges.status().message()};
+  return std::move(ranges).value();
+}
+
+// Which of the headers lacks another, if any does.
+std::optional<HttpError> check_companions(const HttpRequest& request) {
+  const bool journal = request.header(kJournalHeader).has_value();
+  const bool sequence = request.header(kSequenceHeader).has_value();
+  const bool skipped = request.header(kSkippedHeader).has_value();
+  if (journal == (sequence || skipped)) return std::nullopt;
+  const std::string_view lonely = journal    ? kJournalHeader
+                                  : sequence ? kSequenceHeader
+                                             : kSkippedHeader;
+  const std::string needed =
+      journal ? std::string(kSequenceHeader) + " or " + std::string(kSkippedHeader)
+              : std::string(kJournalHeader);
+  return HttpError{400, std::string(lonely) + " must come with " + needed};
+}
+
 std::variant<Numbering, HttpError> read_numbering(const HttpRequest& request) {
+  if (auto error = check_companions(request)) return *std::move(error);
   const auto journal = request.header(kJournalHeader);
-  const auto sequence = request.header(kSequenceHeader);
-  if (!journal && !sequence) return Numbering{};
-  if (!journal || !sequence) {
-    return HttpError{400, std::string(kJournalHeader) + " and " + std::string(kSequenceHeader) +
-                              " must come together"};
-  }
-  if (!is_uuid(*journal)) return HttpError{400, std::string(kJournalHeader) + " must be a uuid"};
-  auto intervals = parse_intervals(*sequence);
-  if (!intervals.ok()) {
-    return HttpError{400, std::string(kSequenceHeader) + " " + intervals.status().message()};
-  }
-  return Numbering{lower(*journal), std::move(intervals).value()};
+  if (!journal) return Numbering{};
+  auto uuid = uuid_in_lower_case(*journal);
+  if (!uuid) return HttpError{400, std::string(kJournalHeader) + " must be a uuid"};
+  auto intervals = read_ranges(request, kSequenceHeader);
+  if (auto* error = std::get_if<HttpError>(&intervals)) return std::move(*error);
+  auto skipped = read_ranges(request, kSkippedHeader);
+  if (auto* error = std::get_if<HttpError>(&skipped)) return std::move(*error);
+  return Numbering{*std::move(uuid), std::get<std::vector<Interval>>(std::move(intervals)),
+                   std::get<std::vector<Interval>>(std::move(skipped))};
 }
 
 std::vector<std::string_view> split_lines(std::string_view body, std::size_t most) {
@@ -82,11 +95,14 @@ std::vector<std::string_view> split_lines(std::string_view body, std::size_t mos
   return lines;
 }
 
-// The texts of the records, one more than `most` where there are too many.
+// The texts of the records, one more than `most` where there are too many. Only where
+// `may_be_empty` is a body in JSON without any value right.
 std::variant<std::vector<std::string_view>, HttpError> split_body(std::string_view body, bool lines,
+                                                                  bool may_be_empty,
                                                                   std::size_t most) {
   if (lines) return split_lines(body, most);
   body = trim_blanks(body);
+  if (body.empty() && may_be_empty) return std::vector<std::string_view>{};
   if (body.empty()) return HttpError{400, "the body is empty"};
   if (body.front() != '[') return std::vector<std::string_view>{body};
   auto parts = split_json(body, most);
@@ -234,6 +250,8 @@ Ingest read_records(const std::vector<std::string_view>& texts, Numbering number
     }
   }
   ingest.batch.journal = std::move(numbering.journal);
+  ingest.batch.skipped = std::move(numbering.skipped);
+  ingest.batch.received_us = now_us;
   return ingest;
 }
 
@@ -264,7 +282,8 @@ std::variant<Ingest, HttpError> parse_ingest(HttpRequest request, const IngestLi
   body.append(simdjson::SIMDJSON_PADDING, ' ');
 
   const bool lines = equal_ignoring_case(media_type(request), kNdjson);
-  auto split = split_body(std::string_view(body).substr(0, size), lines, limits.max_records);
+  auto split = split_body(std::string_view(body).substr(0, size), lines, !numbering.skipped.empty(),
+                          limits.max_records);
   if (auto* error = std::get_if<HttpError>(&split)) return *error;
   const auto& texts = std::get<std::vector<std::string_view>>(split);
   if (texts.size() > limits.max_records) {

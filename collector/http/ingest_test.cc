@@ -33,6 +33,17 @@ HttpRequest numbered(std::string body, const char* sequence) {
   return made;
 }
 
+HttpRequest with_skipped(HttpRequest made, std::string skipped) {
+  made.headers.emplace_back("log-aggregator-skipped", std::move(skipped));
+  return made;
+}
+
+HttpRequest skipped_only(std::string body, const char* type = "application/x-ndjson") {
+  HttpRequest made = request(std::move(body), type);
+  made.headers.emplace_back("log-aggregator-journal", kUuid);
+  return with_skipped(std::move(made), "3-5");
+}
+
 Ingest parse(HttpRequest made) {
   auto parsed = parse_ingest(std::move(made), {}, kNow);
   if (const auto* error = std::get_if<HttpError>(&parsed)) {
@@ -138,6 +149,53 @@ TEST(Ingest, RefusesASequenceThatDoesNotFitTheBody) {
   EXPECT_EQ(refused(numbered("{}\n{}", "1-3")), 400);
   EXPECT_EQ(refused(numbered("{}\n{}", "1")), 400);
   EXPECT_EQ(refused(numbered("{}", "x")), 400);
+}
+
+TEST(Ingest, ReadsWhatWasGivenUpBesideTheRecordsOrWithoutAny) {
+  const Ingest both = parse(with_skipped(numbered("{\"message\":\"a\"}", "9"), "3-5,7"));
+  EXPECT_EQ(both.batch.records.size(), 1);
+  EXPECT_EQ(both.batch.received_us, kNow);
+  EXPECT_THAT(both.batch.skipped, ElementsAre(Interval{3, 5}, Interval{7, 7}));
+  for (const char* type : {"application/json", "application/x-ndjson"}) {
+    const Ingest alone = parse(skipped_only("", type));
+    EXPECT_THAT(alone.batch.records, IsEmpty());
+    EXPECT_THAT(alone.batch.skipped, ElementsAre(Interval{3, 5}));
+  }
+  EXPECT_THAT(parse(skipped_only("[]", "application/json")).batch.skipped,
+              ElementsAre(Interval{3, 5}));
+}
+
+TEST(Ingest, RefusesRecordsOfAJournalWithoutTheirNumbers) {
+  EXPECT_EQ(refused(skipped_only("{\"message\":\"a\"}")), 400);
+}
+
+TEST(Ingest, TakesAnEmptyBodyInJsonOnlyWithWhatWasGivenUp) {
+  EXPECT_EQ(refused(request("", "application/json")), 400);
+}
+
+TEST(Ingest, NamesTheHeaderThatIsWrong) {
+  const auto reason = [](const HttpRequest& made) {
+    const auto error = check_ingest_headers(made);
+    return error ? error->reason : "";
+  };
+  for (const char* wrong : {"", "x", "5-3", "1,1", "99999999999999999999"}) {
+    EXPECT_THAT(reason(with_skipped(numbered("{}", "1"), wrong)),
+                HasSubstr("Log-Aggregator-Skipped"))
+        << wrong;
+  }
+  EXPECT_THAT(reason(with_skipped(request("{}"), "3")),
+              HasSubstr("Log-Aggregator-Skipped must come with Log-Aggregator-Journal"));
+  HttpRequest alone = request("{}");
+  alone.headers.emplace_back("Log-Aggregator-Journal", kUuid);
+  EXPECT_THAT(reason(alone), HasSubstr("Log-Aggregator-Journal must come with"));
+}
+
+TEST(Ingest, TakesRangesOf4KiBAndNotMore) {
+  std::string ranges = "10000";
+  while (ranges.size() + 6 <= 4096) ranges += ',' + std::to_string(10000 + ranges.size());
+  ranges += std::string(4096 - ranges.size(), ' ');
+  EXPECT_EQ(refused(with_skipped(numbered("{}", "1"), ranges)), 200);
+  EXPECT_EQ(refused(with_skipped(numbered("{}", "1"), ranges + ' ')), 400);
 }
 
 TEST(Ingest, RefusesTooManyRecordsAndTooManyBytes) {

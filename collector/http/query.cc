@@ -1,9 +1,7 @@
 #include "collector/http/query.h"
 
-#include <charconv>
 #include <optional>
 #include <string>
-#include <system_error>
 
 #include "collector/http/url.h"
 #include "collector/timestamp.h"
@@ -13,13 +11,6 @@ namespace log_aggregator::collector {
 namespace {
 
 constexpr std::int64_t kMaxLimit = 10'000;
-
-std::optional<std::int64_t> parse_integer(std::string_view text) {
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 // A "+" that was not encoded has arrived as a blank.
 std::optional<std::int64_t> parse_time(std::string text) {

@@ -43,4 +43,11 @@ std::optional<std::vector<std::pair<std::string, std::string>>> parse_query(
   return parameters;
 }
 
+std::optional<std::int64_t> parse_integer(std::string_view text) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
 }  // namespace log_aggregator::collector

@@ -10,45 +10,14 @@
 #include <limits>
 #include <utility>
 
+#include "collector/store/schema.h"
+#include "collector/store/sqlite_gaps.h"
+
 namespace log_aggregator::collector {
 
 namespace {
 
 using std::chrono::steady_clock;
-
-// "LogA": tells our files from other SQLite files. Do not change.
-constexpr std::int64_t kApplicationId = 0x4c6f6741;
-constexpr std::int64_t kSchemaVersion = 1;
-
-// AUTOINCREMENT: an id is never used twice, so a cursor stays exact when old records are removed.
-// Stored intervals stand in a table of their own, because they outlive the records.
-constexpr const char* kSchema = R"sql(
-BEGIN IMMEDIATE;
-CREATE TABLE record (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  time_us INTEGER NOT NULL,
-  level TEXT NOT NULL,
-  logger TEXT NOT NULL,
-  host TEXT NOT NULL,
-  journal INTEGER,
-  sequence INTEGER,
-  json TEXT NOT NULL
-);
-CREATE INDEX record_time ON record (time_us);
-CREATE INDEX record_level ON record (level);
-CREATE INDEX record_logger ON record (logger);
-CREATE INDEX record_host ON record (host);
-CREATE TABLE journal (id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE);
-CREATE TABLE stored_interval (
-  journal INTEGER NOT NULL,
-  first INTEGER NOT NULL,
-  last INTEGER NOT NULL,
-  PRIMARY KEY (journal, first)
-) WITHOUT ROWID;
-PRAGMA application_id = 1282369345;
-PRAGMA user_version = 1;
-COMMIT;
-)sql";
 
 // What goes into one transaction, so that its requests do not wait for the whole queue.
 constexpr std::size_t kMaxGroupBytes = 32 << 20;
@@ -59,7 +28,7 @@ constexpr auto kQueryDeadline = std::chrono::seconds(10);
 constexpr std::size_t kKeptReaders = 8;
 
 std::size_t size_of(const Batch& batch) {
-  std::size_t bytes = 0;
+  std::size_t bytes = batch.skipped.size() * sizeof(Interval);
   for (const Record& record : batch.records) bytes += sizeof(Record) + record.json.size();
   return bytes;
 }
@@ -69,25 +38,6 @@ Status create_private_file(const std::string& path) {
   const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (file < 0) return Status::unavailable(std::strerror(errno));
   ::close(file);
-  return {};
-}
-
-Status prepare_schema(Database& database) {
-  const auto version = database.ask("PRAGMA user_version");
-  if (!version.ok()) return version.status();
-  const auto tables = database.ask("SELECT count(*) FROM sqlite_master");
-  if (!tables.ok()) return tables.status();
-  if (tables.value() == 0) return database.run(kSchema);
-  const auto application = database.ask("PRAGMA application_id");
-  if (!application.ok()) return application.status();
-  if (application.value() != kApplicationId) {
-    return Status::invalid_argument("it is a database of something else");
-  }
-  if (version.value() != kSchemaVersion) {
-    return Status::invalid_argument("it was made by another version (format " +
-                                    std::to_string(version.value()) + ", this one knows " +
-                                    std::to_string(kSchemaVersion) + ")");
-  }
   return {};
 }
 
@@ -200,18 +150,22 @@ Result<SqliteStore::Writer> SqliteStore::open_writer(const std::string& path) {
        " VALUES (?, ?, ?, ?, ?, ?, ?)"},
       {&writer.insert_journal, "INSERT INTO journal (uuid) VALUES (?)"},
       {&writer.find_journal, "SELECT id FROM journal WHERE uuid = ?"},
-      // The last interval that begins at or before the range, and all that begin in it.
-      {&writer.find_intervals,
-       "SELECT first, last FROM stored_interval WHERE journal = ?1 AND first <= ?3 AND first >= "
-       "coalesce((SELECT max(first) FROM stored_interval WHERE journal = ?1 AND first <= ?2), ?2)"},
-      {&writer.remove_intervals,
-       "DELETE FROM stored_interval WHERE journal = ? AND first BETWEEN ? AND ?"},
-      {&writer.insert_interval, "INSERT INTO stored_interval VALUES (?, ?, ?)"},
+      {&writer.update_journal,
+       "UPDATE journal SET seen_us = ?2, host = coalesce(nullif(?3, ''), host) WHERE id = ?1"},
   };
   for (const auto& [statement, sql] : statements) {
     auto prepared = writer.database.prepare(sql);
     if (!prepared.ok()) return prepared.status();
     *statement = std::move(prepared).value();
+  }
+  const std::pair<IntervalTable*, const char*> tables[] = {
+      {&writer.stored, "stored_interval"},
+      {&writer.skipped, "skipped_interval"},
+  };
+  for (const auto& [table, name] : tables) {
+    auto prepared = IntervalTable::prepare(writer.database, name);
+    if (!prepared.ok()) return prepared.status();
+    *table = std::move(prepared).value();
   }
   return writer;
 }
@@ -297,23 +251,26 @@ Status SqliteStore::write_group(std::deque<Pending>& group) {
 }
 
 bool SqliteStore::write_batch(Pending& pending) {
-  const std::vector<Record>& records = pending.batch.records;
-  Appended& result = pending.result;
-  if (pending.batch.journal.empty() || records.empty()) {
-    for (const Record& record : records) {
+  const Batch& batch = pending.batch;
+  if (batch.journal.empty()) {
+    for (const Record& record : batch.records) {
       if (!write_record(record, 0)) return false;
     }
-    result.stored = records.size();
+    pending.result.stored = batch.records.size();
     return true;
   }
+  if (batch.records.empty() && batch.skipped.empty()) return true;
+  const std::int64_t journal = journal_id(batch.journal);
+  return journal != 0 && write_numbered(batch.records, journal, pending.result) &&
+         write_skipped(batch.skipped, journal) && update_journal(batch, journal);
+}
 
-  const std::int64_t journal = journal_id(pending.batch.journal);
-  if (journal == 0) return false;
-  // Neighbours are included, so that what touches becomes one interval.
-  const std::uint64_t first = records.front().sequence.value_or(0);
-  const Interval range{first == 0 ? 0 : first - 1, records.back().sequence.value_or(0) + 1};
+bool SqliteStore::write_numbered(const std::vector<Record>& records, std::int64_t journal,
+                                 Appended& result) {
+  if (records.empty()) return true;
+  const Interval range{records.front().sequence.value_or(0), records.back().sequence.value_or(0)};
   IntervalSet stored;
-  if (!load_intervals(journal, range, stored)) return false;
+  if (!writer_.stored.load(journal, range, stored)) return false;
   for (const Record& record : records) {
     const std::uint64_t sequence = record.sequence.value_or(0);
     if (stored.contains(sequence)) {
@@ -324,7 +281,15 @@ bool SqliteStore::write_batch(Pending& pending) {
     stored.add({sequence, sequence});
     ++result.stored;
   }
-  return result.stored == 0 || save_intervals(journal, range, stored);
+  return result.stored == 0 || writer_.stored.save(journal, range, stored);
+}
+
+// One by one: from the first to the last there may be many more than are named.
+bool SqliteStore::write_skipped(const std::vector<Interval>& skipped, std::int64_t journal) {
+  for (const Interval& each : skipped) {
+    if (!writer_.skipped.add(journal, each)) return false;
+  }
+  return true;
 }
 
 bool SqliteStore::write_record(const Record& record, std::int64_t journal) {
@@ -356,52 +321,38 @@ std::int64_t SqliteStore::journal_id(const std::string& uuid) {
   return writer_.insert_journal.run() ? writer_.database.last_insert_id() : 0;
 }
 
-bool SqliteStore::load_intervals(std::int64_t journal, Interval range, IntervalSet& set) {
-  Statement& find = writer_.find_intervals;
-  find.bind(1, journal);
-  find.bind(2, static_cast<std::int64_t>(range.first));
-  find.bind(3, static_cast<std::int64_t>(range.last));
-  Statement::Step step = find.step();
-  for (; step == Statement::Step::row; step = find.step()) {
-    set.add(
-        {static_cast<std::uint64_t>(find.integer(0)), static_cast<std::uint64_t>(find.integer(1))});
-  }
-  find.reset();
-  return step == Statement::Step::done;
-}
-
-// Replaces what load_intervals found by what it has become.
-bool SqliteStore::save_intervals(std::int64_t journal, Interval range, const IntervalSet& set) {
-  const auto first = std::min(range.first, set.intervals().front().first);
-  Statement& remove = writer_.remove_intervals;
-  remove.bind(1, journal);
-  remove.bind(2, static_cast<std::int64_t>(first));
-  remove.bind(3, static_cast<std::int64_t>(range.last));
-  if (!remove.run()) return false;
-  for (const Interval& interval : set.intervals()) {
-    Statement& insert = writer_.insert_interval;
-    insert.bind(1, journal);
-    insert.bind(2, static_cast<std::int64_t>(interval.first));
-    insert.bind(3, static_cast<std::int64_t>(interval.last));
-    if (!insert.run()) return false;
-  }
-  return true;
+bool SqliteStore::update_journal(const Batch& batch, std::int64_t journal) {
+  Statement& update = writer_.update_journal;
+  update.bind(1, journal);
+  update.bind(2, batch.received_us);
+  update.bind(3, batch.records.empty() ? std::string_view() : batch.records.back().host);
+  return update.run();
 }
 
 Result<Page> SqliteStore::query(const Query& query) {
+  return read([&](Database& database) { return find_page(database, query); });
+}
+
+Result<GapsPage> SqliteStore::gaps(const GapsQuery& query) {
+  return read([&](Database& database) { return read_gaps(database, query); });
+}
+
+// What `read` answers, on a connection out of the pool and within the deadline.
+template <typename Read>
+auto SqliteStore::read(const Read& read) -> decltype(read(std::declval<Database&>())) {
   auto reader = borrow_reader();
   if (!reader.ok()) return reader.status();
   // A query that no index helps must not hold a thread for ever.
   auto deadline = steady_clock::now() + kQueryDeadline;
   sqlite3_progress_handler(reader->handle(), 10'000, is_past, &deadline);
-  auto page = find_page(*reader, query);
+  auto answer = read(*reader);
   sqlite3_progress_handler(reader->handle(), 0, nullptr, nullptr);
-  if (page.ok()) {
+  if (answer.ok()) {
     return_reader(std::move(reader).value());
   } else if (steady_clock::now() > deadline) {
     return Status::unavailable("the query took too long: narrow it down");
   }
-  return page;
+  return answer;
 }
 
 Result<Database> SqliteStore::borrow_reader() {

@@ -14,9 +14,10 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
-#include "collector/store/interval_set.h"
+#include "collector/store/interval_table.h"
 #include "collector/store/sqlite.h"
 #include "collector/store/store.h"
 #include "src/base/mutex.h"
@@ -26,9 +27,9 @@ namespace log_aggregator::collector {
 class SqliteStore : public Store {
  public:
   // Opens the file or creates it, readable by its owner only. Fails where it cannot be written, is
-  // not a database of ours or comes from another version. Batches that would make more than
-  // `max_queued_bytes` wait for the writer are refused: a sender tries again, a collector without
-  // memory dies.
+  // not a database of ours or comes from a later version; one of an earlier version is brought up
+  // to date. Batches that would make more than `max_queued_bytes` wait for the writer are refused:
+  // a sender tries again, a collector without memory dies.
   static Result<std::unique_ptr<SqliteStore>> open(std::string path,
                                                    std::size_t max_queued_bytes = 256 << 20);
 
@@ -39,6 +40,7 @@ class SqliteStore : public Store {
 
   void append(Batch batch, Done done) override;
   Result<Page> query(const Query& query) override;
+  Result<GapsPage> gaps(const GapsQuery& query) override;
 
  private:
   struct Pending {
@@ -54,9 +56,9 @@ class SqliteStore : public Store {
     Statement insert_record;
     Statement insert_journal;
     Statement find_journal;
-    Statement find_intervals;
-    Statement remove_intervals;
-    Statement insert_interval;
+    Statement update_journal;
+    IntervalTable stored;
+    IntervalTable skipped;
   };
 
   SqliteStore(std::string path, std::size_t max_queued_bytes, Writer writer);
@@ -67,10 +69,13 @@ class SqliteStore : public Store {
   Status write_group(std::deque<Pending>& group);
   bool write_batch(Pending& pending);
   bool write_record(const Record& record, std::int64_t journal);
+  bool write_numbered(const std::vector<Record>& records, std::int64_t journal, Appended& result);
+  bool write_skipped(const std::vector<Interval>& skipped, std::int64_t journal);
   std::int64_t journal_id(const std::string& uuid);
-  bool load_intervals(std::int64_t journal, Interval range, IntervalSet& set);
-  bool save_intervals(std::int64_t journal, Interval range, const IntervalSet& set);
+  bool update_journal(const Batch& batch, std::int64_t journal);
 
+  template <typename Read>
+  auto read(const Read& read) -> decltype(read(std::declval<Database&>()));
   Result<Database> borrow_reader() EXCLUDES(mutex_);
   void return_reader(Database database) EXCLUDES(mutex_);
 

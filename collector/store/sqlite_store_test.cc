@@ -91,6 +91,12 @@ Batch numbered(const std::vector<std::uint64_t>& numbers) {
   return batch;
 }
 
+Batch with_skipped(Batch batch, std::vector<Interval> skipped) {
+  batch.journal = kJournal;
+  batch.skipped = std::move(skipped);
+  return batch;
+}
+
 class SqliteStoreTest : public testing::Test {
  protected:
   SqliteStoreTest() {
@@ -138,6 +144,25 @@ class SqliteStoreTest : public testing::Test {
     for (const StoredRecord& record : page(query).records) {
       found.insert(found.begin(), record.json.substr(12, record.json.size() - 14));
     }
+    return found;
+  }
+
+  GapsPage gaps_page(const GapsQuery& query) {
+    auto found = store_->gaps(query);
+    EXPECT_TRUE(found.ok()) << found.status().message();
+    return found.ok() ? *found : GapsPage();
+  }
+  // Of kJournal.
+  Gaps gaps() {
+    GapsQuery query;
+    query.journal = kJournal;
+    const GapsPage found = gaps_page(query);
+    EXPECT_EQ(found.journals.size(), 1);
+    return found.journals.empty() ? Gaps() : found.journals[0].gaps;
+  }
+  std::vector<std::string> journals(const GapsQuery& query) {
+    std::vector<std::string> found;
+    for (const JournalGaps& each : gaps_page(query).journals) found.push_back(each.journal);
     return found;
   }
 
@@ -419,6 +444,135 @@ TEST_F(SqliteStoreTest, QueriesRunBesideTheWriter) {
   for (std::thread& reader : readers) reader.join();
   EXPECT_EQ(failures, 0);
   EXPECT_EQ(messages().size(), 600);
+}
+
+TEST_F(SqliteStoreTest, KnowsWhichNumbersAreMissing) {
+  open();
+  counts(numbered({2, 3, 7}));
+  EXPECT_THAT(gaps().missing, ElementsAre(Interval{1, 1}, Interval{4, 6}));
+  counts(numbered({1, 4, 5, 6}));
+  EXPECT_FALSE(gaps().any());
+  EXPECT_EQ(gaps().stored, 7);
+}
+
+TEST_F(SqliteStoreTest, KnowsWhatWasGivenUpHoweverOftenItIsSaidAndAfterReopening) {
+  open();
+  EXPECT_EQ(counts(with_skipped(numbered({1, 2, 9}), {{3, 4}, {6, 6}})), std::pair(3ul, 0ul));
+  EXPECT_EQ(counts(with_skipped({}, {{3, 4}, {6, 6}})), std::pair(0ul, 0ul));
+  EXPECT_EQ(counts(with_skipped({}, {{4, 5}})), std::pair(0ul, 0ul));
+  EXPECT_EQ(ask("SELECT count(*) FROM skipped_interval"), 1);
+  reopen();
+  EXPECT_THAT(gaps().skipped, ElementsAre(Interval{3, 6}));
+  EXPECT_THAT(gaps().missing, ElementsAre(Interval{7, 8}));
+  EXPECT_EQ(gaps().stored, 3);
+}
+
+TEST_F(SqliteStoreTest, ANumberThatIsStoredAndGivenUpCountsAsStoredWhicheverCameFirst) {
+  open();
+  counts(with_skipped(numbered({1, 2, 3}), {{2, 2}, {5, 5}}));
+  EXPECT_EQ(counts(numbered({4, 5})), std::pair(2ul, 0ul));
+  EXPECT_FALSE(gaps().any());
+  EXPECT_THAT(journals({}), IsEmpty());
+  EXPECT_THAT(messages(), ElementsAre("1", "2", "3", "4", "5"));
+}
+
+TEST_F(SqliteStoreTest, AFailedTransactionStoresNothingOfWhatWasGivenUp) {
+  open();
+  counts(numbered({1}));
+  run("CREATE TRIGGER fail BEFORE INSERT ON record BEGIN SELECT raise(ABORT, 'no space'); END");
+  EXPECT_FALSE(append(with_skipped(numbered({3}), {{2, 2}})).status.ok());
+  EXPECT_EQ(ask("SELECT count(*) FROM skipped_interval"), 0);
+  run("DROP TRIGGER fail");
+  run("CREATE TRIGGER fail BEFORE INSERT ON skipped_interval"
+      " BEGIN SELECT raise(ABORT, 'no space'); END");
+  EXPECT_FALSE(append(with_skipped(numbered({3}), {{2, 2}})).status.ok());
+  EXPECT_THAT(messages(), ElementsAre("1"));
+  EXPECT_FALSE(gaps().any());
+}
+
+TEST_F(SqliteStoreTest, ListsJournalsWithGapsTheLatestFirstInPagesThatFollowEachOther) {
+  open();
+  for (int i = 0; i < 6; ++i) {
+    Batch batch = i % 2 == 0 ? numbered({1, 2}) : numbered({1, 3});
+    batch.journal = std::string(8, static_cast<char>('a' + i));
+    counts(std::move(batch));
+  }
+  EXPECT_THAT(journals({}), ElementsAre("ffffffff", "dddddddd", "bbbbbbbb"));
+  GapsQuery query;
+  query.all = true;
+  query.limit = 4;
+  const GapsPage first = gaps_page(query);
+  ASSERT_EQ(first.journals.size(), 4);
+  ASSERT_TRUE(first.next);
+  query.before = first.next;
+  EXPECT_THAT(journals(query), ElementsAre("bbbbbbbb", "aaaaaaaa"));
+  EXPECT_FALSE(gaps_page(query).next);
+  query = {};
+  query.limit = 3;
+  EXPECT_FALSE(gaps_page(query).next) << "behind a page that is just full, nothing has gaps";
+  query = {};
+  query.journal = "cccccccc";
+  EXPECT_THAT(journals(query), ElementsAre("cccccccc"));
+  query.journal = "zzzzzzzz";
+  EXPECT_THAT(journals(query), IsEmpty());
+}
+
+TEST_F(SqliteStoreTest, NamesTheHostOfAJournalAndWhenItWasLastHeardOf) {
+  open();
+  Batch batch = numbered({2});
+  batch.received_us = 5;
+  counts(std::move(batch));
+  batch = with_skipped({}, {{1, 1}});
+  batch.received_us = 6;
+  counts(std::move(batch));
+  const GapsPage found = gaps_page({});
+  ASSERT_EQ(found.journals.size(), 1);
+  EXPECT_EQ(found.journals[0].host, "h");
+  EXPECT_EQ(found.journals[0].seen_us, 6);
+}
+
+TEST_F(SqliteStoreTest, BoundsWhatItSaysOfAJournalWithMoreGapsThanAnyoneReads) {
+  open();
+  std::vector<std::uint64_t> even;
+  for (std::uint64_t number = 2; number <= 8'000; number += 2) even.push_back(number);
+  counts(numbered(even));
+  const Gaps found = gaps();
+  EXPECT_EQ(found.missing_count, 4'000);
+  EXPECT_EQ(found.missing.size(), 1'000);
+  EXPECT_TRUE(found.truncated);
+}
+
+TEST_F(SqliteStoreTest, NothingSeemsMissingOfAJournalThatGrowsMeanwhile) {
+  open();
+  std::atomic<bool> stop{false};
+  std::atomic<int> wrong{0};
+  std::thread reader([&] {
+    while (!stop) {
+      const auto found = store_->gaps({});
+      if (!found.ok()) ++wrong;
+      for (const JournalGaps& each : found.ok() ? found->journals : std::vector<JournalGaps>()) {
+        if (each.gaps.missing_count > 0) ++wrong;
+      }
+    }
+  });
+  // What is stored is of one table, what is given up of another.
+  for (std::uint64_t number = 1; number <= 600; number += 2) {
+    counts(with_skipped(numbered({number}), {{number + 1, number + 1}}));
+  }
+  stop = true;
+  reader.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST_F(SqliteStoreTest, OpensAFileOfVersion1AndKnowsItsDuplicates) {
+  open();
+  counts(numbered({1, 2}));
+  store_.reset();
+  run("DROP TABLE skipped_interval; ALTER TABLE journal DROP COLUMN host;"
+      "ALTER TABLE journal DROP COLUMN seen_us; PRAGMA user_version = 1");
+  open();
+  EXPECT_EQ(counts(with_skipped(numbered({2, 5}), {{3, 3}})), std::pair(1ul, 1ul));
+  EXPECT_THAT(gaps().missing, ElementsAre(Interval{4, 4}));
 }
 
 }  // namespace

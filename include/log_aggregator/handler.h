@@ -6,6 +6,13 @@
 //   if (!handler.ok()) ...handler.status().message()...
 //   handler.value()->log(20, record);  // one canonical record: see record_writer.h
 //
+// A forked child goes on with the handler as if it were new: it delivers what it logs itself, by a
+// worker and connections of its own that start at its first record, and counts from zero; what its
+// parent has logged is its parent's. A handler that was closed is closed in the child. Three things
+// to know: a child that ends by _exit() has to flush() first; one that is forked from inside a
+// callback finds the flush(), close() or log() it was called from at an end, with false; where it
+// was called on the handler's own thread, the child ends, with status 0, when the callback returns.
+//
 // Every method may be called from any thread, at any time, also while the handler closes. Nothing
 // throws, prints (but through Options::report) or aborts. Creating a handler opens no socket and
 // starts no thread: the one worker thread starts at the first record. What happens when the queue
@@ -59,9 +66,9 @@ class Handler {
 
   // Options::auth and Options::report are from now on called only on threads that wait in flush(),
   // close() or log(); where none waits, reports go to standard error and credentials stay as they
-  // are. Returns when the worker is out of them. For runtimes that shut down before the process
-  // does, as Python's interpreter.
-  void detach_callbacks() noexcept;
+  // are. Returns when the worker is out of them or the timeout (default: close_timeout) has passed.
+  // For runtimes that shut down before the process does, as Python's interpreter.
+  void detach_callbacks(std::optional<std::chrono::milliseconds> timeout = std::nullopt) noexcept;
 
   // The options in force. They hold the credentials: do not show them.
   const Options& options() const;

@@ -48,6 +48,13 @@ enum class Compression {
   none,
 };
 
+// What a record that was accepted into the spool survives.
+enum class Durability {
+  process,  // the death of the process, however it comes; a power cut loses what the system has not
+            // written to the disk yet, commonly the last 30 s
+  power,    // also a power cut, but for what was logged within the last sync_interval
+};
+
 struct Options {
   // Where records are posted, for example "http://127.0.0.1:8080/api/logs". http or https. A user
   // and password in it are moved to `headers` and never shown.
@@ -97,6 +104,23 @@ struct Options {
   std::chrono::milliseconds flush_interval{200};
   Compression compression = Compression::automatic;
 
+  // ---- the spool
+
+  // Directory for records that wait: they survive the process there and are delivered by the next
+  // one that uses it. Made with mode 0700 where it is missing; refused where it is a symlink,
+  // another user's or open to others' writing. Any number of processes may share it. A batch is
+  // then never dropped for want of an answer, but tried again until it is delivered. Empty: none;
+  // records wait in memory only.
+  std::string spool_dir;
+  // Bytes of records kept there by this process, at least 1 MiB. In the place of queue_bytes, which
+  // then limits what is kept in memory while the disk takes nothing.
+  std::size_t spool_max_bytes = std::size_t{1} << 30;
+  // Size of a file of the spool, 64 KiB to 64 MiB, at most an eighth of spool_max_bytes.
+  std::size_t segment_bytes = 1 << 20;
+  Durability durability = Durability::process;
+  // For Durability::power: how often records are synced to the disk. 0: as often as possible.
+  std::chrono::milliseconds sync_interval{1'000};
+
   // ---- the queue
 
   // Bytes of records kept in memory, at least 64 KiB. Untouched memory is not allocated. A record
@@ -108,7 +132,7 @@ struct Options {
   std::size_t max_record_bytes = 1 << 20;
 
   // Off: a log call returns after the server's verdict on its record, at most the time that all
-  // retries take. For command-line tools and tests.
+  // retries take; with a spool the record then stays there. For command-line tools and tests.
   bool background = true;
 
   // How long close(), and flush() without a timeout, may wait.

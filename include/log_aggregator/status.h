@@ -15,6 +15,7 @@ enum class StatusCode {
   ok,
   invalid_argument,  // an option or an argument is wrong; the caller has to change it
   unavailable,       // something outside failed: the network, a file, the system
+  not_found,         // a file or directory is not there
   out_of_memory,
 };
 

@@ -65,49 +65,60 @@ bool read_headers(PyObject* pairs, Headers& headers) {
 }
 
 // The main thread is always let in and never waited for: it is the one that detaches.
-bool Callbacks::enter() {
-  if (is_main_thread()) return true;
-  ++inside_;
-  if (!detached_) return true;
-  leave();
-  return false;
+std::optional<Callbacks::Visit> Callbacks::enter() {
+  if (is_main_thread()) return 0;
+  const Visit visit = getpid();
+  Inside before = inside_;
+  Inside after;
+  do {
+    after = {visit, before.process == visit ? before.threads + 1 : 1};
+  } while (!inside_.compare_exchange_weak(before, after));
+  if (!detached_) return visit;
+  leave(visit);
+  return std::nullopt;
 }
 
-void Callbacks::leave() {
-  if (!is_main_thread()) --inside_;
+// Where a fork lies between, nobody counts on the visit any more.
+void Callbacks::leave(Visit visit) {
+  if (visit != getpid()) return;
+  Inside before = inside_;
+  while (!inside_.compare_exchange_weak(before, {visit, before.threads - 1})) {
+  }
 }
 
 void Callbacks::detach() { detached_ = true; }
 
 bool Callbacks::wait_until_left(std::chrono::steady_clock::time_point deadline) const {
-  if (getpid() != process_) return true;  // a fork leaves those threads behind
   constexpr std::chrono::milliseconds kPause{1};
-  while (inside_ != 0) {
+  while (true) {
+    const Inside inside = inside_;
+    if (inside.process != getpid() || inside.threads == 0) return true;
     if (std::chrono::steady_clock::now() >= deadline) return false;
     std::this_thread::sleep_for(kPause);
   }
-  return true;
 }
 
 Result<Headers> Callbacks::auth() {
-  if (!enter()) return Status::unavailable("the interpreter is ending: auth cannot be asked");
+  const std::optional<Visit> visit = enter();
+  if (!visit) return Status::unavailable("the interpreter is ending: auth cannot be asked");
   const PyGILState_STATE state = PyGILState_Ensure();
   const Callbacks* const outer = std::exchange(current, this);
   Result<Headers> headers = call_auth(Ref(auth_));  // of our own: it may be cleared meanwhile
   current = outer;
   PyGILState_Release(state);
-  leave();
+  leave(*visit);
   return headers;
 }
 
 void Callbacks::report(std::string_view line) {
-  if (!enter()) return write_to_stderr(line);
+  const std::optional<Visit> visit = enter();
+  if (!visit) return write_to_stderr(line);
   const PyGILState_STATE state = PyGILState_Ensure();
   const Callbacks* const outer = std::exchange(current, this);
   if (const Ref callable = report_) call_report(callable.get(), line);
   current = outer;
   PyGILState_Release(state);
-  leave();
+  leave(*visit);
 }
 
 bool Callbacks::is_inside() const { return current == this; }

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <string_view>
 
 #include "log_aggregator/options.h"
@@ -43,8 +44,17 @@ class Callbacks {
   void clear();
 
  private:
-  bool enter();
-  void leave();
+  // A fork leaves other threads behind in the callables that they were in.
+  struct Inside {
+    pid_t process = 0;
+    int threads = 0;
+  };
+  // The process in which a thread was counted; 0: it was not.
+  using Visit = pid_t;
+
+  // What leave() is to be given back; nothing where the thread may not enter.
+  std::optional<Visit> enter();
+  void leave(Visit visit);
 
   Ref auth_;
   Ref report_;
@@ -52,8 +62,8 @@ class Callbacks {
   // Both sequentially consistent: whoever finds detached_ false is seen in inside_ by whoever reads
   // that after detach(). No mutex, which a fork could leave locked.
   std::atomic<bool> detached_ = false;
-  std::atomic<int> inside_ = 0;  // threads but the main one that are in a callable
-  const pid_t process_ = getpid();
+  // Threads but the main one that are in a callable, of the process that this names.
+  std::atomic<Inside> inside_{};
 };
 
 // What auth() of a handler returned, as headers; a Python error is set where it is none.

@@ -351,13 +351,15 @@ PyObject* core_check_connection(PyObject* self, PyObject*) {
   return PyBool_FromLong(healthy ? 1 : 0);
 }
 
-PyObject* core_detach_callbacks(PyObject* self, PyObject*) {
+PyObject* core_detach_callbacks(PyObject* self, PyObject* argument) {
   Core* const core = core_of(self);
-  if (!core) return nullptr;
-  const bool left = without_gil([core] {
-    const auto deadline = std::chrono::steady_clock::now() + core->handler->options().close_timeout;
+  std::optional<std::chrono::milliseconds> timeout;
+  if (!core || !read_timeout(argument, timeout)) return nullptr;
+  const bool left = without_gil([core, timeout] {
+    const auto deadline =
+        std::chrono::steady_clock::now() + timeout.value_or(core->handler->options().close_timeout);
     core->callbacks->detach();
-    core->handler->detach_callbacks();
+    core->handler->detach_callbacks(timeout);
     return core->callbacks->wait_until_left(deadline);
   });
   return PyBool_FromLong(left ? 1 : 0);
@@ -372,8 +374,20 @@ bool set_item(PyObject* dict, std::string_view name, PyObject* value) {
 PyObject* dropped_dict(const Stats& stats) {
   Ref dict = Ref::steal(PyDict_New());
   for (std::size_t i = 0; dict && i < kDropCauses; ++i) {
-    const std::string_view name = drop_cause_name(static_cast<DropCause>(i));
-    if (!set_item(dict.get(), name, PyLong_FromUnsignedLongLong(stats.dropped[i]))) return nullptr;
+    const auto cause = static_cast<DropCause>(i);
+    PyObject* const count = PyLong_FromUnsignedLongLong(stats.dropped_for(cause));
+    if (!set_item(dict.get(), drop_cause_name(cause), count)) return nullptr;
+  }
+  return dict.release();
+}
+
+PyObject* dropped_by_level_dict(const Stats& stats) {
+  Ref dict = Ref::steal(PyDict_New());
+  for (std::size_t i = 0; dict && i < kDropLevels; ++i) {
+    std::uint64_t records = 0;
+    for (const LevelCounts& cause : stats.dropped) records += cause[i];
+    PyObject* const count = PyLong_FromUnsignedLongLong(records);
+    if (!set_item(dict.get(), drop_level_name(i), count)) return nullptr;
   }
   return dict.release();
 }
@@ -389,15 +403,20 @@ PyObject* core_stats(PyObject* self, PyObject*) {
   const Stats stats = core->handler->stats();
   const auto number = [](std::uint64_t value) { return PyLong_FromUnsignedLongLong(value); };
   Ref dict = Ref::steal(PyDict_New());
-  const bool complete = dict && set_item(dict.get(), "accepted", number(stats.accepted)) &&
-                        set_item(dict.get(), "delivered", number(stats.delivered)) &&
-                        set_item(dict.get(), "dropped", dropped_dict(stats)) &&
-                        set_item(dict.get(), "pending", number(stats.pending)) &&
-                        set_item(dict.get(), "pending_bytes", number(stats.pending_bytes)) &&
-                        set_item(dict.get(), "retries", number(stats.retries)) &&
-                        set_item(dict.get(), "batches", number(stats.batches)) &&
-                        set_item(dict.get(), "bytes_sent", number(stats.bytes_sent)) &&
-                        set_item(dict.get(), "last_error", text_or_none(stats.last_error));
+  const bool complete =
+      dict && set_item(dict.get(), "accepted", number(stats.accepted)) &&
+      set_item(dict.get(), "delivered", number(stats.delivered)) &&
+      set_item(dict.get(), "dropped", dropped_dict(stats)) &&
+      set_item(dict.get(), "dropped_by_level", dropped_by_level_dict(stats)) &&
+      set_item(dict.get(), "pending", number(stats.pending)) &&
+      set_item(dict.get(), "pending_bytes", number(stats.pending_bytes)) &&
+      set_item(dict.get(), "durable", number(stats.durable)) &&
+      set_item(dict.get(), "adopted_delivered", number(stats.adopted_delivered)) &&
+      set_item(dict.get(), "adopted_dropped", number(stats.adopted_dropped)) &&
+      set_item(dict.get(), "retries", number(stats.retries)) &&
+      set_item(dict.get(), "batches", number(stats.batches)) &&
+      set_item(dict.get(), "bytes_sent", number(stats.bytes_sent)) &&
+      set_item(dict.get(), "last_error", text_or_none(stats.last_error));
   return complete ? dict.release() : nullptr;
 }
 
@@ -422,7 +441,7 @@ PyMethodDef kMethods[] = {
     {"flush", core_flush, METH_O, nullptr},
     {"close", core_close, METH_O, nullptr},
     {"check_connection", core_check_connection, METH_NOARGS, nullptr},
-    {"detach_callbacks", core_detach_callbacks, METH_NOARGS, nullptr},
+    {"detach_callbacks", core_detach_callbacks, METH_O, nullptr},
     {"stats", core_stats, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };

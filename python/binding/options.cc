@@ -72,6 +72,12 @@ bool read_compression(PyObject* value, Compression& compression) {
   return true;
 }
 
+bool read_durability(PyObject* value, Durability& durability) {
+  static constexpr Choice<Durability> kChoices[] = {{"process", Durability::process},
+                                                    {"power", Durability::power}};
+  return read_choice(value, kChoices, durability);
+}
+
 bool read_fields(PyObject* dict, std::vector<Field>& fields) {
   PyObject* key = nullptr;
   PyObject* value = nullptr;
@@ -115,6 +121,11 @@ bool read_argument(std::string_view name, PyObject* value, Arguments& arguments,
   if (name == "batch_bytes") return read_size(value, options.batch_bytes);
   if (name == "flush_interval") return read_duration(value, options.flush_interval);
   if (name == "compression") return read_compression(value, options.compression);
+  if (name == "spool_dir") return read_text(value, options.spool_dir);
+  if (name == "spool_max_bytes") return read_size(value, options.spool_max_bytes);
+  if (name == "segment_bytes") return read_size(value, options.segment_bytes);
+  if (name == "durability") return read_durability(value, options.durability);
+  if (name == "sync_interval") return read_duration(value, options.sync_interval);
   if (name == "queue_bytes") return read_size(value, options.queue_bytes);
   if (name == "overflow") return read_overflow(value, options.overflow);
   if (name == "block_timeout") return read_duration(value, options.block_timeout);

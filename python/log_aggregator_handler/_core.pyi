@@ -38,6 +38,11 @@ class Core:
         batch_bytes: int | None = ...,
         flush_interval: float | None = ...,
         compression: str | None = ...,
+        spool_dir: str | None = ...,
+        spool_max_bytes: int | None = ...,
+        segment_bytes: int | None = ...,
+        durability: str | None = ...,
+        sync_interval: float | None = ...,
         queue_bytes: int | None = ...,
         overflow: str | None = ...,
         block_timeout: float | None = ...,
@@ -71,7 +76,7 @@ class Core:
     def flush(self, timeout: float | None, /) -> bool: ...
     def close(self, timeout: float | None, /) -> bool: ...
     def check_connection(self) -> bool: ...
-    def detach_callbacks(self) -> bool:
+    def detach_callbacks(self, timeout: float | None) -> bool:
         """To be called before the interpreter ends: no other thread will enter a callable.
 
         Waits up to close_timeout for those that are in one; False if one still is.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import sys
 import warnings
-import weakref
 from collections.abc import Mapping
 from typing import Any, Literal, NoReturn, TypedDict
 
-from log_aggregator_handler import _core, _options
+from log_aggregator_handler import _core, _ending, _options
 from log_aggregator_handler._options import Auth
 
 
@@ -21,8 +19,12 @@ class Stats(TypedDict):
     accepted: int
     delivered: int
     dropped: dict[str, int]  # by cause
-    pending: int
+    dropped_by_level: dict[str, int]  # the same records by level
+    pending: int  # queued, spooled or under way
     pending_bytes: int
+    durable: int  # of accepted: delivered, dropped, or safe from a power cut
+    adopted_delivered: int  # found in spools of processes that are gone, and delivered
+    adopted_dropped: int  # found there and given up, or damaged there
     retries: int
     batches: int
     bytes_sent: int
@@ -53,7 +55,16 @@ class LogAggregatorHandler(logging.Handler):
     batch_size: records in a request. None: as many as the API says that it takes, else one.
     batch_bytes: bytes of records in a request, before compression.
     flush_interval: how long a record may wait for others to share its request.
-    queue_bytes: memory for records that wait.
+    spool_dir: directory in which records wait. They survive the process there, however it ends, and
+        the next one that uses the directory delivers them; a batch is never dropped for want of an
+        answer. None: records wait in memory only.
+    spool_max_bytes: of records there, for this process.
+    segment_bytes: size of a file there.
+    durability: "process": what a log call has accepted survives the death of the process; a power
+        cut loses what the system has not written to the disk yet, commonly the last 30 s. "power":
+        it survives that, too, but for what was logged within the last `sync_interval`.
+    sync_interval: how often records are synced to the disk with durability "power".
+    queue_bytes: memory for records that wait; with a spool, while the disk takes nothing.
     overflow: what happens to a record that finds the queue full: "drop_newest", "drop_oldest" or
         "block" (the log call waits for up to block_timeout).
     background: False makes a log call return after the API's verdict on its record.
@@ -81,6 +92,11 @@ class LogAggregatorHandler(logging.Handler):
         batch_size: int | None = None,
         batch_bytes: int = 1 << 20,
         flush_interval: float = 0.2,
+        spool_dir: str | os.PathLike[str] | None = None,
+        spool_max_bytes: int = 1 << 30,
+        segment_bytes: int = 1 << 20,
+        durability: Literal["process", "power"] = "process",
+        sync_interval: float = 1.0,
         queue_bytes: int = 64 << 20,
         overflow: Literal["drop_newest", "drop_oldest", "block"] = "drop_newest",
         block_timeout: float = 1.0,
@@ -110,6 +126,11 @@ class LogAggregatorHandler(logging.Handler):
             batch_size=_options.optional_integer("batch_size", batch_size, 1),
             batch_bytes=_options.integer("batch_bytes", batch_bytes, 1),
             flush_interval=_options.seconds("flush_interval", flush_interval),
+            spool_dir=_options.path("spool_dir", spool_dir),
+            spool_max_bytes=_options.integer("spool_max_bytes", spool_max_bytes, 1),
+            segment_bytes=_options.integer("segment_bytes", segment_bytes, 1),
+            durability=_options.choice("durability", durability, _DURABILITY),
+            sync_interval=_options.seconds("sync_interval", sync_interval),
             queue_bytes=_options.integer("queue_bytes", queue_bytes, 1),
             overflow=_options.choice("overflow", overflow, _OVERFLOW),
             block_timeout=_options.seconds("block_timeout", block_timeout),
@@ -131,7 +152,7 @@ class LogAggregatorHandler(logging.Handler):
                 stacklevel=2,
             )
         super().__init__()
-        _keep_out_of_the_end(self._core)
+        _ending.watch(self._core, close_timeout, asked)
 
     # ---- logging.Handler
 
@@ -200,11 +221,11 @@ class LogAggregatorHandler(logging.Handler):
 
         True only if every record logged before the call was delivered.
         """
-        return self._core.flush(timeout)
+        return _ending.flush(self._core) if timeout is None else self._core.flush(timeout)
 
     def close(self) -> None:
         """Delivers what is left within `close_timeout`; drops, counts and reports the rest."""
-        self._core.close(None)
+        _ending.close(self._core)
         super().close()
 
     # ---- ours
@@ -268,6 +289,7 @@ class LogAggregatorHandler(logging.Handler):
         self._core.emit_custom(custom, record.levelno)
 
 
+_DURABILITY = ("process", "power")
 _OVERFLOW = ("drop_newest", "drop_oldest", "block")
 _COMPRESSION = ("auto", "zstd", "gzip", None)
 
@@ -283,24 +305,3 @@ class _Reporter:
             self._logger.error("%s", line)
         elif sys.stderr is not None:
             sys.stderr.write(line + "\n")
-
-
-# When the interpreter ends, no thread of the core may be inside it. This runs before
-# logging.shutdown(), which was registered earlier; what that still delivers, it does on the main
-# thread, and reports from there.
-_cores: weakref.WeakSet[_core.Core] = weakref.WeakSet()
-_ending = False
-
-
-def _keep_out_of_the_end(core: _core.Core) -> None:
-    _cores.add(core)
-    if _ending:
-        core.detach_callbacks()
-
-
-@atexit.register
-def _detach_callbacks() -> None:
-    global _ending
-    _ending = True
-    for core in list(_cores):
-        core.detach_callbacks()

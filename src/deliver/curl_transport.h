@@ -1,5 +1,9 @@
 // CurlTransport: the real transport, by libcurl's multi interface. Redirects are never followed;
 // what is not HTTP or HTTPS is refused; name lookup counts toward the timeout; no signal is used.
+//
+// One mutex for the process is held around every call of libcurl but its sleep, so that a fork
+// finds libcurl and the TLS library below it at rest. libcurl's own threads, which look names up,
+// are the exception: nobody can hold them.
 
 #pragma once
 
@@ -12,5 +16,14 @@ namespace log_aggregator {
 // Takes proxy, certificates and verification from `options`, which must outlive it. Opens nothing
 // before its first use.
 std::unique_ptr<Transport> make_curl_transport(const Options& options);
+
+// ---- around a fork
+
+// Holds every other thread out of libcurl.
+void lock_curl_for_fork();
+void unlock_curl_after_fork();
+// In a child, before unlocking: closes the sockets of all transports that there are. The parent's
+// transports are not to be used or destroyed here: a TLS library would speak on its connections.
+void close_curl_sockets_in_child();
 
 }  // namespace log_aggregator

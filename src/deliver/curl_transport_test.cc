@@ -149,6 +149,18 @@ TEST_F(CurlTransportTest, an_answer_that_ends_too_early_is_an_error) {
   EXPECT_EQ(response.body, "");
 }
 
+TEST_F(CurlTransportTest, an_answer_that_ends_within_its_headers_is_an_error) {
+  for (const std::string_view head : {"HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Le",
+                                      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX: y\r\n"}) {
+    server_.serve_with([head](const Received&) {
+      return Reply{.body = std::string(head), .headers = {}, .way = Reply::Way::raw};
+    });
+    const Response response = fetch(post(server_.url("/"), "a"));
+    EXPECT_EQ(response.status, 0) << head;
+    EXPECT_NE(response.error, "") << head;
+  }
+}
+
 TEST_F(CurlTransportTest, a_hanging_server_costs_the_timeout) {
   server_.serve_with(
       [](const Received&) { return Reply{.body = {}, .headers = {}, .way = Reply::Way::hang}; });

@@ -4,7 +4,6 @@
 #include <limits>
 #include <utility>
 
-#include "src/base/uuid.h"
 #include "src/deliver/redact.h"
 #include "src/deliver/retry.h"
 
@@ -20,6 +19,11 @@ constexpr std::size_t kRecordsBeforeAnswer = 1'000;
 // a comma.
 constexpr std::size_t kMaxRanges = 4096 / 42;
 
+// Between two looks for journals that have lost their process, and the pause after one that could
+// not be read.
+constexpr std::chrono::seconds kSearchInterval{10};
+constexpr std::chrono::milliseconds kReadPause{100};
+
 // How long an API whose health answer was an error of its own is taken for one that says nothing.
 constexpr std::chrono::seconds kDoubtfulPlanLife{30};
 
@@ -28,12 +32,14 @@ struct DoorCause {
   std::string_view why;
 };
 constexpr DoorCause kDoorCauses[] = {
-    {DropCause::queue_full, "the queue is full (queue_bytes, overflow drop_newest)"},
+    {DropCause::queue_full, "the queue is full (queue_bytes or spool_max_bytes, drop_newest)"},
     {DropCause::evicted, "older records made room for newer ones (overflow drop_oldest)"},
     {DropCause::block_timeout, "the queue stayed full for block_timeout (overflow block)"},
     {DropCause::too_large, "longer than half the queue (queue_bytes)"},
+    {DropCause::closed, "logged after close()"},
     {DropCause::reentrant, "logged from inside the handler's own auth or report callback"},
     {DropCause::out_of_memory, "no memory to queue them"},
+    {DropCause::damaged, "the spool's files were damaged"},
 };
 
 // The brackets of an array are one byte more than its commas.
@@ -48,6 +54,12 @@ std::size_t payload_bytes(std::span<const RecordView> records) {
 // Of a body, with what stands between the records.
 std::size_t body_bytes(std::span<const RecordView> records) {
   return kFrameBytes + payload_bytes(records) + records.size();
+}
+
+void add(DropCounts& counts, const DropCounts& more) {
+  for (std::size_t i = 0; i < kDropCauses; ++i) {
+    for (std::size_t j = 0; j < kDropLevels; ++j) counts[i][j] += more[i][j];
+  }
 }
 
 // How many of the records, at least one, a request of that plan holds.
@@ -65,16 +77,18 @@ std::size_t fitting_records(std::span<const RecordView> records, const Plan& pla
 }  // namespace
 
 Delivery::Delivery(const Options& options, const Endpoint& endpoint, Journal& journal,
-                   Transport& transport, Mailbox& mailbox, const Clock& clock)
+                   Transport& transport, Mailbox& mailbox, const Clock& clock,
+                   std::unique_ptr<Orphanage> orphanage)
     : options_(options),
       endpoint_(endpoint),
       journal_(journal),
       transport_(transport),
       mailbox_(mailbox),
       clock_(clock),
-      journal_id_(make_uuid()),
       credentials_(options, mailbox, clock),
       reporter_(options, mailbox, clock),
+      notice_(options, clock),
+      orphanage_(std::move(orphanage)),
       random_(std::random_device{}()),
       close_deadline_(kNever.time_since_epoch().count()) {}
 
@@ -101,6 +115,8 @@ void Delivery::fill(Stats& stats) const {
   stats.retries = retries_.load(std::memory_order_relaxed);
   stats.batches = batches_.load(std::memory_order_relaxed);
   stats.bytes_sent = bytes_sent_.load(std::memory_order_relaxed);
+  stats.adopted_delivered = adopted_delivered_.load(std::memory_order_relaxed);
+  stats.adopted_dropped = adopted_dropped_.load(std::memory_order_relaxed);
   const MutexLock lock(stats_mutex_);
   stats.last_error = last_error_;
 }
@@ -120,24 +136,85 @@ void Delivery::set_last_error(const std::string& error) {
 // ---- one round
 
 bool Delivery::step() {
-  report_drops_at_the_door();
+  maintenance_due_ = journal_.maintain(clock_.now());
+  tell_of_drops();
   if (closing() && clock_.now() >= close_deadline()) return finish_closing();
   if (under_way_ != UnderWay::nothing) {
     wait_for_answer(close_deadline());
-  } else if (!pieces_.empty()) {
-    return try_front();
+    return true;
+  }
+  return pieces_.empty() ? take_or_wait() : try_front();
+}
+
+bool Delivery::take_or_wait() {
+  // In this order: what was logged before the close is seen in the journal.
+  const bool ending = closing();
+  const Journal::Amount unread = journal_.unread();
+  if (Source* const source = next_source(batch_is_due(unread))) {
+    take_batch(*source);
+  } else if (unread.records == 0 && ending) {
+    return finish_closing();
   } else {
-    // In this order: what was logged before the close is seen in the journal.
-    const bool ending = closing();
-    const Journal::Amount unread = journal_.unread();
-    if (unread.records == 0 && ending) return finish_closing();
-    if (batch_is_due(unread)) {
-      take_batch();
-    } else {
-      wait_for_records(unread);
-    }
+    wait_for_records(unread);
   }
   return true;
+}
+
+// The journal and an orphan take turns, so that neither has to wait for the end of the other.
+Source* Delivery::next_source(bool own_is_due) {
+  if (own_is_due && !std::exchange(orphans_turn_, true)) return &journal_;
+  orphans_turn_ = false;
+  if (Orphan* const orphan = open_orphan()) return orphan;
+  return own_is_due ? &journal_ : nullptr;
+}
+
+// One that has records to read; null where there is none.
+Orphan* Delivery::open_orphan() {
+  if (!orphanage_ || clock_.now() < next_search_) return nullptr;
+  while (true) {
+    if (!orphan_) orphan_ = orphanage_->next();
+    found_no_orphan_ = !orphan_;
+    if (!orphan_) {
+      next_search_ = clock_.now() + kSearchInterval;
+      return nullptr;
+    }
+    if (orphan_->peek()) return orphan_.get();
+    if (!orphan_->stuck()) {
+      finish_orphan();
+    } else if (drains_only_) {
+      next_search_ = clock_.now() + kReadPause;
+      return nullptr;
+    } else {
+      orphan_.reset();  // until the next search: the others shall not wait for it
+    }
+  }
+}
+
+void Delivery::finish_orphan() {
+  std::uint64_t missing = 0;
+  for (const SequenceRange& range : orphan_->missing().ranges()) missing += range.count();
+  if (missing > 0) {
+    adopted_dropped_.fetch_add(missing, std::memory_order_relaxed);
+    reporter_.note(Reporter::Note::damaged_orphan,
+                   std::to_string(missing) +
+                       " records of an earlier process are lost: the files of "
+                       "journal " +
+                       orphan_->id() + " in the spool are damaged or incomplete, numbers " +
+                       range_text(orphan_->missing().ranges()));
+  }
+  orphan_->discard();
+  orphan_.reset();
+}
+
+// Its records stay in the spool.
+void Delivery::give_orphans_back() {
+  pieces_.clear();
+  orphan_.reset();
+  orphanage_.reset();
+}
+
+std::optional<Response> Delivery::poll(Clock::TimePoint until) {
+  return transport_.poll(std::min(until, maintenance_due_));
 }
 
 bool Delivery::try_front() {
@@ -154,8 +231,9 @@ bool Delivery::try_front() {
 }
 
 void Delivery::wait_for_answer(Clock::TimePoint until) {
-  const std::optional<Response> response = transport_.poll(until);
+  const std::optional<Response> response = poll(until);
   if (!response) return;
+  answers_ = response->status >= 200 && response->status <= 299;
   if (std::exchange(under_way_, UnderWay::nothing) == UnderWay::health) {
     conclude_health(*response);
   } else {
@@ -187,31 +265,38 @@ bool Delivery::batch_is_due(const Journal::Amount& unread) {
 }
 
 void Delivery::wait_for_records(const Journal::Amount& unread) {
+  if (drains_only_ && found_no_orphan_) return;
   const bool idle = unread.records == 0;
   const bool there =
       idle ? journal_.wake_at(1, 1) : journal_.wake_at(batch_record_limit(), batch_byte_limit());
   if (there) return;
-  const auto until = idle ? kNever : *waiting_since_ + options_.flush_interval;
-  transport_.poll(std::min(until, close_deadline()));
+  auto until = idle ? kNever : *waiting_since_ + options_.flush_interval;
+  if (orphanage_) until = std::min(until, next_search_);
+  poll(std::min({until, close_deadline(), notice_.due()}));
 }
 
 // A record is stepped over only once a piece holds it, so that running out of memory loses none.
-void Delivery::take_batch() {
-  waiting_since_.reset();
-  std::optional<RecordView> record = journal_.peek();
-  if (!record) return;
-  pieces_.push_back({.records = {*record}});
+void Delivery::take_batch(Source& source) {
+  const bool own = &source == &journal_;
+  if (own) waiting_since_.reset();
+  std::optional<RecordView> record = source.peek();
+  if (!record) {
+    poll(clock_.now() + kReadPause);
+    return;
+  }
+  pieces_.push_back({.source = &source, .records = {*record}});
   std::vector<RecordView>& records = pieces_.back().records;
   std::size_t bytes = body_bytes(records);
   std::size_t ranges = 1;
   while (true) {
-    read_through_ = record->sequence;
-    journal_.advance();
-    record = journal_.peek();
+    const std::uint64_t last = record->sequence;
+    if (own) read_through_ = last;
+    source.advance();
+    record = source.peek();
     if (!record || records.size() >= batch_record_limit()) return;
     bytes += record->payload.size() + 1;
     if (bytes > batch_byte_limit()) return;
-    if (record->sequence != read_through_ + 1 && ++ranges > kMaxRanges) return;
+    if (record->sequence != last + 1 && ++ranges > kMaxRanges) return;
     records.push_back(*record);
   }
 }
@@ -228,17 +313,29 @@ void Delivery::split_front(std::size_t count) {
 
 void Delivery::settle_finished() {
   while (!pieces_.empty() && pieces_.front().finished) {
-    const Piece& piece = pieces_.front();
-    journal_.settle({.through = piece.records.back().sequence,
-                     .records = piece.records.size(),
-                     .bytes = payload_bytes(piece.records),
-                     .dropped = piece.dropped,
-                     .first_lost = piece.first_lost,
-                     .last_lost = piece.last_lost});
-    for (std::size_t i = 0; i < kDropCauses; ++i) known_drops_[i] += piece.dropped[i];
+    settle(pieces_.front());
     pieces_.pop_front();
     mailbox_.notify();
   }
+}
+
+void Delivery::settle(const Piece& piece) {
+  Settlement settlement{.through = piece.records.back().sequence,
+                        .records = {},
+                        .bytes = payload_bytes(piece.records),
+                        .dropped = piece.dropped,
+                        .given_up = piece.given_up.ranges()};
+  for (const RecordView& record : piece.records) {
+    ++settlement.records[drop_level(record.severity)];
+  }
+  piece.source->settle(settlement);
+  if (piece.source == &journal_) {
+    add(known_drops_, piece.dropped);
+    return;
+  }
+  const std::uint64_t dropped = total(piece.dropped);
+  adopted_delivered_.fetch_add(piece.records.size() - dropped, std::memory_order_relaxed);
+  adopted_dropped_.fetch_add(dropped, std::memory_order_relaxed);
 }
 
 // ---- requests
@@ -275,8 +372,12 @@ void Delivery::send_records(Headers headers) {
                   .body = {},
                   .timeout = options_.timeout};
   request.headers.push_back({"Content-Type", std::string(content_type(plan_->shape))});
-  request.headers.push_back({"Log-Aggregator-Journal", journal_id_});
+  request.headers.push_back({"Log-Aggregator-Journal", front.source->id()});
   request.headers.push_back({"Log-Aggregator-Sequence", sequence_ranges(front.records)});
+  declared_ = front.source->given_up(kMaxRanges);
+  if (!declared_.empty()) {
+    request.headers.push_back({"Log-Aggregator-Skipped", range_text(declared_)});
+  }
   body_.clear();
   append_body(plan_->shape, front.records, body_);
   if (plan_->encoding != Encoding::none &&
@@ -330,19 +431,19 @@ void Delivery::conclude_records(const Response& response) {
       return;
     case Fate::unsupported:
       reopen_question();
-      if (std::exchange(front.renegotiated, true)) drop_front(DropCause::refused, response);
+      if (std::exchange(front.renegotiated, true)) drop_or_hold_refused(response);
       return;
     case Fate::unauthorized:
       reopen_question();
       if (!credentials_.refresh() || std::exchange(front.reauthorized, true)) {
-        drop_all(DropCause::unauthorized, describe(response));
+        drop_or_hold_all(response);
       }
       return;
     case Fate::poisoned:
       halve_or_drop(DropCause::refused, response);
       return;
     case Fate::refused:
-      drop_front(DropCause::refused, response);
+      drop_or_hold_refused(response);
       return;
   }
 }
@@ -362,15 +463,28 @@ void Delivery::note_connection(const Response& response) {
 
 void Delivery::accept() {
   pieces_.front().finished = true;
+  pieces_.front().source->given_up_acknowledged(declared_);
   batches_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void Delivery::fail_attempt(const std::string& why, const Response* response) {
   Piece& front = pieces_.front();
   set_last_error(why);
-  if (++front.failures > options_.retry_attempts) {
-    drop_front(DropCause::retries_exhausted, why);
+  if (closing() && front.source != &journal_) {
+    give_orphans_back();
     return;
+  }
+  if (++front.failures > options_.retry_attempts) {
+    if (!front.source->outlives_process()) {
+      drop_front(DropCause::retries_exhausted, why);
+      return;
+    }
+    kept_through_.store(journal_.mark().through, std::memory_order_relaxed);
+    mailbox_.notify();
+    reporter_.note(Reporter::Note::kept,
+                   "records are kept in the spool until they can be "
+                   "delivered: " +
+                       why);
   }
   const double chance = static_cast<double>(random_()) / static_cast<double>(random_.max());
   auto wait = retry_wait(front.failures, options_.retry_delay, chance);
@@ -403,14 +517,28 @@ void Delivery::drop_front(DropCause cause, const std::string& why) {
 }
 
 // What is true of the piece in front is true of all that are in hand.
-void Delivery::drop_all(DropCause cause, const std::string& why) {
+void Delivery::drop_or_hold_all(const Response& response) {
+  const std::string why = describe(response);
+  if (pieces_.front().source->outlives_process()) {
+    pieces_.front().reauthorized = false;
+    fail_attempt(why, &response);
+    return;
+  }
   std::uint64_t records = 0;
   for (Piece& piece : pieces_) {
-    drop(piece, cause);
+    drop(piece, DropCause::unauthorized);
     records += piece.records.size();
   }
   set_last_error(why);
-  reporter_.dropped(cause, records, why);
+  reporter_.dropped(DropCause::unauthorized, records, why);
+}
+
+void Delivery::drop_or_hold_refused(const Response& response) {
+  if (drains_only_) {
+    fail_attempt(describe(response), &response);
+  } else {
+    drop_front(DropCause::refused, response);
+  }
 }
 
 void Delivery::halve_or_drop(DropCause cause, const Response& response) {
@@ -428,9 +556,11 @@ void Delivery::drop(Piece& piece, DropCause cause) {
 }
 
 void Delivery::mark_dropped(Piece& piece, const RecordView& record, DropCause cause) {
-  ++piece.dropped[static_cast<std::size_t>(cause)];
-  piece.first_lost = std::min(piece.first_lost, record.sequence);
-  piece.last_lost = std::max(piece.last_lost, record.sequence);
+  ++piece.dropped[static_cast<std::size_t>(cause)][drop_level(record.severity)];
+  piece.given_up.add({record.sequence, record.sequence});
+  if (piece.source == &journal_ && record.sequence == notice_.last_sequence()) {
+    notice_.forget(cause, record.severity);
+  }
 }
 
 std::string Delivery::describe(const Response& response) const {
@@ -442,33 +572,66 @@ std::string Delivery::describe(const Response& response) const {
   return text;
 }
 
-// ---- the end
+// ---- telling
 
-void Delivery::report_drops_at_the_door() {
+void Delivery::tell_of_drops() {
   Stats stats;
   journal_.fill(stats);
+  report_drops_at_the_door(stats.dropped);
+  if (const std::string trouble = journal_.take_trouble(); !trouble.empty()) {
+    reporter_.note(Reporter::Note::disk,
+                   "trouble with the spool, what it does not take is kept in memory: " + trouble);
+  }
+  send_notice(stats.dropped);
+}
+
+void Delivery::report_drops_at_the_door(const DropCounts& dropped) {
   for (const auto& [cause, why] : kDoorCauses) {
     const auto i = static_cast<std::size_t>(cause);
-    const std::uint64_t fresh = stats.dropped[i] - known_drops_[i];
+    const std::uint64_t fresh = total(dropped[i]) - total(known_drops_[i]);
     if (fresh == 0) continue;
-    known_drops_[i] = stats.dropped[i];
+    known_drops_[i] = dropped[i];
     reporter_.dropped(cause, fresh, why);
   }
 }
+
+// The last one as soon as the handler closes, but only to an API that answers: nobody waits for it.
+void Delivery::send_notice(const DropCounts& dropped) {
+  const std::uint64_t adopted = adopted_dropped_.load(std::memory_order_relaxed);
+  const bool last = closing() && answers_ && !last_notice_sent_;
+  if (!notice_.is_due(dropped, adopted, last)) return;
+  last_notice_sent_ = last;
+  const std::string text = notice_.write(dropped, adopted);
+  notice_.sent(journal_.offer(DropNotice::kSeverity, text), dropped, adopted);
+}
+
+// ---- the end
 
 bool Delivery::finish_closing() {
   transport_.cancel();
   under_way_ = UnderWay::nothing;
   pieces_.clear();
-  left_over_ = journal_.abandon();
-  if (left_over_ > 0) {
-    Stats stats;
-    fill(stats);
-    std::string why = "not delivered before close_timeout ended";
-    if (!stats.last_error.empty()) why += "; last error: " + stats.last_error;
-    reporter_.dropped(DropCause::closed, left_over_, why);
+  orphan_.reset();
+  const Journal::Leftover left = journal_.finish();
+  left_over_ = left.dropped + left.spooled;
+  std::string last_error;
+  {
+    const MutexLock lock(stats_mutex_);
+    if (!last_error_.empty()) last_error = "; last error: " + last_error_;
   }
-  report_drops_at_the_door();
+  if (left.dropped > 0) {
+    known_drops_[static_cast<std::size_t>(DropCause::closed)][0] += left.dropped;
+    reporter_.dropped(DropCause::closed, left.dropped,
+                      "not delivered before close_timeout ended" + last_error);
+  }
+  if (left.spooled > 0) {
+    reporter_.note(Reporter::Note::left, std::to_string(left.spooled) +
+                                             " records stay in the spool for the next start" +
+                                             last_error);
+  }
+  Stats stats;
+  journal_.fill(stats);
+  report_drops_at_the_door(stats.dropped);
   reporter_.finish();
   return false;
 }

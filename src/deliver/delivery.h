@@ -3,6 +3,9 @@
 //
 //   journal -> take_batch -> pieces_ -> send -> conclude -> settle -> journal
 //
+// With a spool it delivers what dead processes have left there, too: batches of the journal and of
+// an orphan take turns.
+//
 // The records in hand are a list of pieces in the order of their sequence numbers: a batch starts
 // as one piece and is split where an answer asks for it. One request is under way at a time, for
 // the first piece that is not finished. step() is called by one thread, the worker, and waits in
@@ -18,6 +21,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <random>
 #include <span>
@@ -32,6 +36,7 @@
 #include "src/base/url.h"
 #include "src/deliver/compressor.h"
 #include "src/deliver/credentials.h"
+#include "src/deliver/drop_notice.h"
 #include "src/deliver/mailbox.h"
 #include "src/deliver/reporter.h"
 #include "src/deliver/transport.h"
@@ -39,19 +44,33 @@
 #include "src/format/capabilities.h"
 #include "src/format/verdict.h"
 #include "src/journal/journal.h"
+#include "src/journal/orphan.h"
+#include "src/journal/source.h"
 
 namespace log_aggregator {
 
 class Delivery {
  public:
-  // Refers to all of them, which must outlive it.
+  // Refers to all of them, which must outlive it. Without an orphanage it delivers no orphans.
   Delivery(const Options& options, const Endpoint& endpoint, Journal& journal, Transport& transport,
-           Mailbox& mailbox, const Clock& clock);
+           Mailbox& mailbox, const Clock& clock, std::unique_ptr<Orphanage> orphanage = nullptr);
 
   // ---- the worker
 
   // One round: take up a batch, send, wait, conclude. False when delivery has ended.
   bool step();
+
+  // ---- the worker, where it only drains a spool
+
+  // Before the first step: step() does not wait for more orphans to come, and an answer such as
+  // 404, which is about the address and not about the records, is a failed attempt, for which
+  // nothing is dropped.
+  void drain_only() { drains_only_ = true; }
+  bool orphans_done() const { return found_no_orphan_; }
+  bool orphan_is_stuck() const { return orphan_ && orphan_->stuck(); }
+  bool waits_for_answer() const { return under_way_ != UnderWay::nothing; }
+  // How often the batch in hand has failed since it was taken up.
+  int failures() const { return pieces_.empty() ? 0 : pieces_.front().failures; }
 
   // ---- any thread
 
@@ -62,14 +81,18 @@ class Delivery {
   void close(Clock::TimePoint deadline) noexcept;
   // A record is there that journal.wake_at waited for.
   void wake() noexcept { transport_.wake(); }
-  // Records that closing gave up. For when step() has returned false.
+  // Records up to this sequence number stay in the spool although retries have run out, unless they
+  // were delivered since. Told by Mailbox::notify.
+  std::uint64_t kept_through() const { return kept_through_.load(std::memory_order_relaxed); }
+  // Records that closing left undelivered. For when step() has returned false.
   std::uint64_t left_over() const { return left_over_.load(std::memory_order_relaxed); }
-  // Fills in what delivery knows: retries, batches, bytes_sent, last_error.
+  // Fills in what delivery knows: retries, batches, bytes_sent, last_error, adopted_*.
   void fill(Stats& stats) const EXCLUDES(stats_mutex_);
 
  private:
   // Records that go into one request, and what has happened to them so far.
   struct Piece {
+    Source* source = nullptr;
     std::vector<RecordView> records;
     int failures = 0;               // attempts that failed
     Clock::TimePoint not_before{};  // when to try again
@@ -77,21 +100,27 @@ class Delivery {
     bool reauthorized = false;      // a 401 or 403 has made us ask for credentials
     bool finished = false;
     DropCounts dropped{};
-    std::uint64_t first_lost = Journal::kNoLoss;
-    std::uint64_t last_lost = 0;
+    SequenceRanges given_up{};  // their numbers
   };
 
   // What the request under way is.
   enum class UnderWay { nothing, health, records };
 
   bool try_front();
+  bool take_or_wait();
+  Source* next_source(bool own_is_due);
+  Orphan* open_orphan();
+  void finish_orphan();
+  void give_orphans_back();
+  std::optional<Response> poll(Clock::TimePoint until);
 
   // Batches
   std::size_t batch_record_limit() const;
   std::size_t batch_byte_limit() const;
   bool batch_is_due(const Journal::Amount& unread);
   void wait_for_records(const Journal::Amount& unread);
-  void take_batch();
+  void take_batch(Source& source);
+  void settle(const Piece& piece);
   void split_front(std::size_t count);
   void settle_finished();
 
@@ -112,13 +141,18 @@ class Delivery {
   void drop_front(DropCause cause, const Response& response);
   void drop_front(DropCause cause, const std::string& why);
   void halve_or_drop(DropCause cause, const Response& response);
-  void drop_all(DropCause cause, const std::string& why);
-  static void drop(Piece& piece, DropCause cause);
-  static void mark_dropped(Piece& piece, const RecordView& record, DropCause cause);
+  void drop_or_hold_all(const Response& response);
+  void drop_or_hold_refused(const Response& response);
+  void drop(Piece& piece, DropCause cause);
+  void mark_dropped(Piece& piece, const RecordView& record, DropCause cause);
   std::string describe(const Response& response) const;
 
+  // Telling
+  void tell_of_drops();
+  void report_drops_at_the_door(const DropCounts& dropped);
+  void send_notice(const DropCounts& dropped);
+
   // The end
-  void report_drops_at_the_door();
   bool finish_closing();
   bool closing() const;
   Clock::TimePoint close_deadline() const;
@@ -131,7 +165,6 @@ class Delivery {
   Transport& transport_;
   Mailbox& mailbox_;
   const Clock& clock_;
-  const std::string journal_id_;
 
   // The worker's.
   Credentials credentials_;
@@ -147,6 +180,18 @@ class Delivery {
   std::uint64_t read_through_ = 0;                 // sequence number of the last one taken up
   bool hurried_ = false;                           // closing has cut a wait for a retry short
   DropCounts known_drops_{};                       // that the reporter was told of
+  DropNotice notice_;
+  bool last_notice_sent_ = false;
+  bool answers_ = false;                 // the last request was answered with 2xx
+  std::vector<SequenceRange> declared_;  // as given up, by the request under way
+  Clock::TimePoint maintenance_due_{};   // of the journal
+
+  std::unique_ptr<Orphanage> orphanage_;
+  std::unique_ptr<Orphan> orphan_;  // the one whose records are delivered now
+  Clock::TimePoint next_search_{};  // for another
+  bool orphans_turn_ = false;
+  bool found_no_orphan_ = false;  // at the last search
+  bool drains_only_ = false;
   std::minstd_rand random_;
   std::string body_;  // kept for its memory
 
@@ -154,12 +199,15 @@ class Delivery {
   std::atomic<std::uint64_t> flush_through_{0};
   std::atomic<Clock::TimePoint::rep> close_deadline_;  // the largest value: not closing
 
+  std::atomic<std::uint64_t> kept_through_{0};
   std::atomic<std::uint64_t> left_over_{0};
   mutable Mutex stats_mutex_;
   std::string last_error_ GUARDED_BY(stats_mutex_);
   std::atomic<std::uint64_t> retries_{0};
   std::atomic<std::uint64_t> batches_{0};
   std::atomic<std::uint64_t> bytes_sent_{0};
+  std::atomic<std::uint64_t> adopted_delivered_{0};
+  std::atomic<std::uint64_t> adopted_dropped_{0};
 };
 
 }  // namespace log_aggregator

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <map>
 #include <memory>
 #include <numeric>
@@ -12,6 +14,7 @@
 
 #include "log_aggregator/json_writer.h"
 #include "src/testing/fake_clock.h"
+#include "src/testing/fake_files.h"
 #include "src/testing/fake_transport.h"
 #include "src/testing/seed.h"
 #include "src/testing/sent_records.h"
@@ -87,15 +90,21 @@ class DeliveryTest : public ::testing::Test {
   ~DeliveryTest() override { expect_books_add_up(); }
 
   Journal& journal() {
-    if (!journal_) journal_ = std::make_unique<Journal>(limits_);
+    if (!journal_) journal_ = std::make_unique<Journal>(limits_, plan());
     return *journal_;
   }
   Delivery& delivery() {
     if (!delivery_) {
-      delivery_ =
-          std::make_unique<Delivery>(options_, endpoint_, journal(), transport_, mailbox_, clock_);
+      std::unique_ptr<Orphanage> orphanage;
+      if (spools_) orphanage = std::make_unique<Orphanage>(files_, "/spool");
+      delivery_ = std::make_unique<Delivery>(options_, endpoint_, journal(), transport_, mailbox_,
+                                             clock_, std::move(orphanage));
     }
     return *delivery_;
+  }
+  std::optional<Journal::SpoolPlan> plan() {
+    if (!spools_) return std::nullopt;
+    return Journal::SpoolPlan{.files = files_, .root = "/spool", .memory_bytes = 1 << 20};
   }
 
   // ---- the application
@@ -118,21 +127,35 @@ class DeliveryTest : public ::testing::Test {
   }
   void flush() { delivery().flush_through(journal().mark().through); }
   void close(milliseconds timeout) {
+    closing_ = true;
     journal().close();
     delivery().close(clock_.now() + timeout);
   }
 
   // ---- the worker
 
-  // Until nothing more happens by itself. Returns whether delivery goes on.
+  // Until all that was logged has met its fate or nothing more happens by itself. Returns whether
+  // delivery goes on.
   bool run() {
     for (int i = 0; i < 100'000; ++i) {
       if (!delivery().step()) return false;
       expect_books_add_up();
-      if (transport_.idle()) return true;
+      const bool settled = stats().pending == 0 && !closing_;
+      if (transport_.idle() || settled) return true;
     }
     ADD_FAILURE() << "delivery never rests";
     return false;
+  }
+  void run_until(const std::function<bool()>& done) {
+    for (int i = 0; i < 10'000 && !done(); ++i) ASSERT_TRUE(delivery().step());
+    ASSERT_TRUE(done()) << "never happened";
+  }
+  // As if this process had died, and another one had started.
+  void restart() {
+    files_.kill([this] {
+      delivery_.reset();
+      journal_.reset();
+    });
   }
   // Until something was sent or nothing more happens.
   void run_until_posts(std::size_t count) {
@@ -159,14 +182,14 @@ class DeliveryTest : public ::testing::Test {
     if (journal_) journal_->fill(stats);
     return stats;
   }
-  std::uint64_t dropped(DropCause cause) const {
-    return stats().dropped[static_cast<std::size_t>(cause)];
-  }
+  std::uint64_t dropped(DropCause cause) const { return stats().dropped_for(cause); }
   void expect_books_add_up() const {
     const Stats now = stats();
     EXPECT_EQ(now.accepted, now.delivered + now.pending + now.dropped_total());
   }
 
+  bool spools_ = false;
+  testing::FakeFiles files_;
   Options options_;
   Journal::Limits limits_{.capacity_bytes = 4 << 20, .segment_bytes = 256 << 10};
   Answer health_ = answer(200, std::string(kTakesAll));
@@ -178,6 +201,7 @@ class DeliveryTest : public ::testing::Test {
 
  private:
   std::uint64_t logged_ = 0;
+  bool closing_ = false;
   Endpoint endpoint_;
   Mailbox mailbox_;
   std::unique_ptr<Journal> journal_;
@@ -503,6 +527,37 @@ TEST_F(DeliveryTest, transient_errors_are_retried_with_growing_waits) {
   EXPECT_THAT(reports_, IsEmpty());
 }
 
+// Each is a delivery of its own with a clock of its own; they fail at the same moment.
+TEST_F(DeliveryTest, after_a_failure_200_clients_come_back_spread_over_time) {
+  constexpr int kClients = 200;
+  constexpr milliseconds kSlice{50};  // a tenth of what chance adds to the first wait of 1 s
+  server_ = [](const Request&) { return answer(500); };
+  std::map<milliseconds::rep, int> per_slice;
+  for (int client = 0; client < kClients; ++client) {
+    testing::FakeClock clock;
+    testing::FakeTransport transport(clock);
+    transport.on_get = transport_.on_get;
+    transport.on_post = server_;
+    const Endpoint endpoint = parse_endpoint("http://api.test/v1/logs").value();
+    Mailbox mailbox;
+    Journal journal(limits_);
+    Delivery delivery(options_, endpoint, journal, transport, mailbox, clock);
+    journal.append(20, "{}");
+    delivery.flush_through(1);
+    while (transport.posts.size() < 2) ASSERT_TRUE(delivery.step());
+    const milliseconds wait = transport.posts[1].at - transport.posts[0].at;
+    EXPECT_GE(wait, options_.retry_delay);
+    EXPECT_LE(wait, options_.retry_delay * 3 / 2);
+    ++per_slice[wait / kSlice];
+  }
+  int peak = 0;
+  for (const auto& [slice, clients] : per_slice) peak = std::max(peak, clients);
+  std::printf("of %d clients at most %d came back within %d ms\n", kClients, peak,
+              static_cast<int>(kSlice.count()));
+  // 20 on the average; 50 is beyond any chance.
+  EXPECT_LE(peak, 50);
+}
+
 TEST_F(DeliveryTest, a_batch_is_dropped_and_reported_when_its_retries_are_used_up) {
   server_ = [](const Request&) { return answer(503, "out of order"); };
   log(4);
@@ -569,6 +624,23 @@ TEST_F(DeliveryTest, an_absurd_retry_after_is_five_minutes) {
   log();
   deliver();
   EXPECT_EQ(posts()[1].at - posts()[0].at, std::chrono::minutes(5));
+}
+
+TEST_F(DeliveryTest, a_wall_clock_that_jumps_an_hour_changes_neither_order_nor_waits) {
+  for (const int hours : {1, -1}) {
+    SCOPED_TRACE(hours);
+    const std::size_t before = posts().size();
+    server_ = [&](const Request&) {
+      clock_.move_wall(std::chrono::hours(hours));
+      return posts().size() < before + 3 ? answer(503) : answer(200);
+    };
+    log(3);
+    ASSERT_TRUE(deliver());
+    ASSERT_EQ(posts().size(), before + 3);
+    EXPECT_LE(posts().back().at - posts()[before].at, seconds(5));  // 1 s and 2 s, and half more
+    EXPECT_EQ(stats().pending, 0U);
+  }
+  EXPECT_EQ(stored_, from_to(1, 6));
 }
 
 TEST_F(DeliveryTest, records_logged_during_a_wait_go_behind_the_waiting_ones) {
@@ -830,8 +902,8 @@ TEST_F(DeliveryTest, one_line_for_each_cause_in_thirty_seconds) {
   clock_.advance(seconds(31));
   log(2);
   deliver();
-  ASSERT_THAT(reports_, SizeIs(2));
-  EXPECT_THAT(reports_[1], AllOf(HasSubstr("2 records"), HasSubstr("18 more")));
+  ASSERT_THAT(reports_, SizeIs(2)) << "of two records and of the notice that 20 were dropped";
+  EXPECT_THAT(reports_[1], AllOf(HasSubstr("3 records"), HasSubstr("18 more")));
 }
 
 TEST_F(DeliveryTest, drops_at_a_full_queue_are_reported) {
@@ -987,6 +1059,209 @@ TEST_F(DeliveryTest, books_add_up_whatever_the_server_answers) {
   EXPECT_EQ(stats().pending_bytes, 0U);
   EXPECT_TRUE(std::is_sorted(stored_.begin(), stored_.end())) << "out of order";
   EXPECT_EQ(std::set(stored_.begin(), stored_.end()).size(), stored_.size()) << "stored twice";
+}
+
+// ---- with a spool
+
+class DeliverySpoolTest : public DeliveryTest {
+ protected:
+  DeliverySpoolTest() {
+    spools_ = true;
+    EXPECT_TRUE(files_.make_directory("/spool").ok());
+  }
+};
+
+TEST_F(DeliverySpoolTest, an_outage_drops_nothing_and_is_told_of) {
+  int failures = 20;
+  server_ = [&](const Request&) { return failures-- > 0 ? unreachable() : answer(200); };
+  log(3);
+  run_until([this] { return stats().delivered == 3; });
+  EXPECT_EQ(stats().dropped_total(), 0U);
+  ASSERT_FALSE(reports_.empty());
+  EXPECT_THAT(reports_[0], HasSubstr("records are kept in the spool until they can be delivered"));
+  EXPECT_THAT(stored_, ElementsAre(1, 2, 3));
+}
+
+TEST_F(DeliverySpoolTest, what_is_kept_releases_log_calls_that_wait) {
+  server_ = [](const Request&) { return unreachable(); };
+  log();
+  run_until([this] { return delivery().kept_through() == 1; });
+  EXPECT_EQ(posts().size(), 4U) << "one try and three retries";
+}
+
+TEST_F(DeliverySpoolTest, refused_credentials_hold_records_until_they_are_accepted) {
+  int refusals = 10;
+  server_ = [&](const Request&) { return answer(refusals-- > 0 ? 401 : 200); };
+  log(2);
+  run_until([this] { return stats().delivered == 2; });
+  EXPECT_EQ(stats().dropped_total(), 0U);
+}
+
+TEST_F(DeliverySpoolTest, records_of_a_dead_process_are_delivered_under_their_own_numbers) {
+  server_ = [](const Request&) { return unreachable(); };
+  log(3);
+  run_until([this] { return posts().size() == 1; });
+  const std::string dead = journal().id();
+  restart();
+  server_ = [](const Request&) { return answer(200); };
+  transport_.posts.clear();
+  log(2);
+  run_until([this] { return stats().adopted_delivered == 3 && stats().delivered == 2; });
+  EXPECT_THAT(stored_, ::testing::UnorderedElementsAre(1, 2, 3, 4, 5));
+  for (const auto& post : posts()) {
+    const bool adopted = header(post.request, "Log-Aggregator-Journal") == dead;
+    EXPECT_EQ(header(post.request, "Log-Aggregator-Sequence"), adopted ? "1-3" : "1-2");
+  }
+  run_until([&] { return files_.paths().size() == 3; });  // of this process: lock, cursor, segment
+}
+
+TEST_F(DeliverySpoolTest, a_process_that_logs_nothing_delivers_what_it_finds) {
+  log(3);
+  delivery().step();
+  restart();
+  run_until([this] { return stats().adopted_delivered == 3; });
+  EXPECT_EQ(stats().accepted, 0U);
+}
+
+TEST_F(DeliverySpoolTest, what_is_missing_in_an_orphan_is_told_of_and_counted) {
+  for (int i = 0; i < 10; ++i) log_text(std::string(100'000, 'x'));
+  restart();
+  for (const std::string& path : files_.paths()) {
+    if (path.ends_with("2.segment")) {
+      EXPECT_TRUE(files_.remove(path).ok());
+    }
+  }
+  run_until([this] { return stats().adopted_dropped > 0; });
+  EXPECT_EQ(stats().adopted_delivered + stats().adopted_dropped, 10U);
+  EXPECT_THAT(reports_, ::testing::Contains(HasSubstr("of an earlier process are lost")));
+}
+
+TEST_F(DeliverySpoolTest, an_orphan_that_cannot_be_read_does_not_keep_the_others_waiting) {
+  log(3);
+  delivery().step();
+  const std::string unreadable = "/spool/" + journal().id() + "/0000000000000001.segment";
+  restart();
+  log(2);
+  delivery().step();
+  restart();
+  const std::string contents = files_.read_file(unreadable);
+  EXPECT_TRUE(files_.remove(unreadable).ok());
+  EXPECT_TRUE(files_.make_directory(unreadable).ok());
+  run_until([this] { return stats().adopted_delivered == 2; });
+  EXPECT_TRUE(files_.remove_directory(unreadable).ok());
+  files_.write_file(unreadable, contents);
+  run_until([this] { return stats().adopted_delivered == 5; });
+}
+
+TEST_F(DeliverySpoolTest, closing_leaves_what_is_not_delivered_to_the_next_process) {
+  server_ = [](const Request&) { return unreachable(); };
+  log(3);
+  close(seconds(5));
+  EXPECT_FALSE(run());
+  EXPECT_EQ(stats().pending, 3U);
+  EXPECT_EQ(stats().dropped_total(), 0U);
+  EXPECT_EQ(delivery().left_over(), 3U);
+  EXPECT_THAT(reports_, ::testing::Contains(HasSubstr("3 records stay in the spool")));
+  restart();
+  server_ = [](const Request&) { return answer(200); };
+  run_until([this] { return stats().adopted_delivered == 3; });
+}
+
+TEST_F(DeliverySpoolTest, closing_does_not_wait_for_an_orphan_that_cannot_be_delivered) {
+  log(3);
+  delivery().step();
+  restart();
+  server_ = [](const Request&) { return unreachable(); };
+  const auto before = clock_.now();
+  close(seconds(5));
+  EXPECT_FALSE(run());
+  EXPECT_LT(clock_.now() - before, seconds(1));
+}
+
+TEST_F(DeliverySpoolTest, nothing_is_left_behind_when_all_was_delivered) {
+  log(100);
+  close(seconds(5));
+  EXPECT_FALSE(run());
+  EXPECT_THAT(files_.paths(), IsEmpty());
+}
+
+TEST_F(DeliverySpoolTest, a_full_disk_is_told_of_and_costs_no_record) {
+  files_.set_capacity(0);
+  log(10);
+  run_until([this] { return stats().delivered == 10; });
+  EXPECT_THAT(reports_, ::testing::Contains(HasSubstr("No space left on device")));
+}
+
+// ---- what was given up
+
+TEST_F(DeliveryTest, numbers_that_were_given_up_are_declared_until_acknowledged) {
+  server_ = [](const Request& request) {
+    return numbers(request) == std::vector<std::uint64_t>{2} ? answer(422) : answer(200);
+  };
+  log();
+  deliver();
+  log();
+  deliver();
+  server_ = [](const Request&) { return answer(503); };
+  log();
+  flush();
+  run_until([this] { return posts().size() == 3; });
+  server_ = [](const Request&) { return answer(200); };
+  deliver();
+  log();
+  deliver();
+  const auto skipped = [this](std::size_t i) {
+    return header(posts()[i].request, "Log-Aggregator-Skipped");
+  };
+  ASSERT_THAT(posts(), SizeIs(5));
+  EXPECT_EQ(skipped(1), "");
+  EXPECT_EQ(skipped(2), "2-2");
+  EXPECT_EQ(skipped(3), "2-2") << "it was not acknowledged";
+  EXPECT_EQ(skipped(4), "");
+}
+
+TEST_F(DeliveryTest, a_notice_tells_the_api_of_drops_once_in_thirty_seconds) {
+  server_ = [](const Request& request) {
+    return numbers(request).empty() ? answer(200) : answer(422);
+  };
+  log(3);
+  deliver();
+  const auto before = posts().size();
+  run_until([&] { return posts().size() > before; });
+  const Request& notice = posts().back().request;
+  EXPECT_THAT(
+      testing::decoded(header(notice, "Content-Encoding"), notice.body),
+      AllOf(HasSubstr(R"("logger_name":"log_aggregator.dropped")"),
+            HasSubstr(R"("dropped":{"refused":{"INFO":3}})"), HasSubstr("3 records were dropped")));
+  EXPECT_GE(clock_.elapsed(), seconds(30));
+  EXPECT_TRUE(run());
+  EXPECT_EQ(posts().size(), before + 1);
+}
+
+TEST_F(DeliveryTest, closing_tells_of_drops_at_once) {
+  server_ = [](const Request& request) {
+    return numbers(request) == std::vector<std::uint64_t>{1} ? answer(422) : answer(200);
+  };
+  options_.batch_size = 1;
+  log(2);
+  deliver();
+  close(seconds(5));
+  EXPECT_FALSE(run());
+  const Request& last = posts().back().request;
+  EXPECT_THAT(testing::decoded(header(last, "Content-Encoding"), last.body),
+              HasSubstr("1 record was dropped"));
+  EXPECT_LT(clock_.elapsed(), seconds(5));
+}
+
+TEST_F(DeliveryTest, a_notice_that_is_dropped_itself_is_not_told_of) {
+  server_ = [](const Request&) { return answer(422); };
+  log();
+  deliver();
+  run_until([this] { return stats().dropped_total() == 2; });
+  const auto count = posts().size();
+  clock_.advance(seconds(100));
+  EXPECT_TRUE(run());
+  EXPECT_EQ(posts().size(), count);
 }
 
 }  // namespace

@@ -5,22 +5,29 @@
 namespace log_aggregator {
 namespace {
 
-thread_local const Mailbox* current_mailbox = nullptr;
+// Of the mailbox in whose callback the thread is.
+thread_local const void* current_owner = nullptr;
 
 }  // namespace
 
-bool Mailbox::inside_call() const { return current_mailbox == this; }
+bool Mailbox::inside_call() const { return current_owner == owner_; }
+
+// The C library's condition variables wait for threads that were waiting in them: in a child that
+// would be for ever.
+void Mailbox::notify_waiting() {
+  if (!left_behind_) changed_.notify_all();
+}
 
 void Mailbox::call_unlocked(const std::function<void()>& call) {
   while (calling_) changed_.wait(mutex_);
   calling_ = true;
   mutex_.unlock();
-  const Mailbox* outer = std::exchange(current_mailbox, this);
+  const void* outer = std::exchange(current_owner, owner_);
   call();
-  current_mailbox = outer;
+  current_owner = outer;
   mutex_.lock();
   calling_ = false;
-  changed_.notify_all();
+  notify_waiting();
 }
 
 bool Mailbox::run(const std::function<void()>& call) {
@@ -38,6 +45,7 @@ bool Mailbox::run(const std::function<void()>& call) {
   if (detached_) return false;
   worker_in_call_ = true;
   call_unlocked(call);
+  if (left_behind_) throw LeftBehind();
   worker_in_call_ = false;
   return true;
 }
@@ -67,16 +75,17 @@ bool Mailbox::serve_until(Clock::TimePoint deadline, const std::function<void()>
     } else {
       changed_.wait_until(mutex_, deadline);
     }
+    if (left_behind_) return false;
     is_done = done();
   }
   --servers_;
-  changed_.notify_all();
+  notify_waiting();
   return is_done;
 }
 
 void Mailbox::notify() {
   const MutexLock lock(mutex_);
-  changed_.notify_all();
+  notify_waiting();
 }
 
 bool Mailbox::detach(Clock::TimePoint deadline) {

@@ -42,6 +42,14 @@ void Reporter::dropped(DropCause cause, std::uint64_t records, std::string_view 
   write(line);
 }
 
+void Reporter::note(Note note, std::string_view text) {
+  Clock::TimePoint& quiet_until = notes_quiet_until_[static_cast<std::size_t>(note)];
+  const auto now = clock_.now();
+  if (now < quiet_until) return;
+  quiet_until = now + kQuiet;
+  write(std::string(kWho).append(text));
+}
+
 void Reporter::finish() {
   std::uint64_t total = 0;
   std::string causes;

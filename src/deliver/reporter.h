@@ -23,6 +23,9 @@ class Reporter {
 
   // `why` is one line that is fit to be shown.
   void dropped(DropCause cause, std::uint64_t records, std::string_view why);
+  // What is no drop, but people should know of; likewise one line for each in 30 s.
+  enum class Note { kept, disk, damaged_orphan, left };
+  void note(Note note, std::string_view text);
   // Tells in one last line of those whose reports were held back.
   void finish();
 
@@ -38,6 +41,8 @@ class Reporter {
   Mailbox& mailbox_;
   const Clock& clock_;
   std::array<Topic, kDropCauses> topics_;
+  static constexpr std::size_t kNotes = 4;
+  std::array<Clock::TimePoint, kNotes> notes_quiet_until_{};
 };
 
 }  // namespace log_aggregator

@@ -3,7 +3,7 @@
 #include <pthread.h>
 
 #include <csignal>
-#include <system_error>
+#include <exception>
 #include <utility>
 
 namespace log_aggregator {
@@ -21,9 +21,9 @@ bool Worker::start(std::function<void()> body) {
   }
   pthread_sigmask(SIG_SETMASK, &others, &before);
   try {
-    thread_ = std::thread(std::move(body));
-    pthread_setname_np(thread_.native_handle(), "log-aggregator");
-  } catch (const std::system_error&) {
+    thread_ = std::make_unique<std::thread>(std::move(body));
+    pthread_setname_np(thread_->native_handle(), "log-aggregator");
+  } catch (const std::exception&) {
     // started() says it.
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -31,11 +31,18 @@ bool Worker::start(std::function<void()> body) {
 }
 
 void Worker::join() {
-  if (thread_.joinable()) thread_.join();
+  if (!thread_) return;
+  thread_->join();
+  thread_.reset();
 }
 
 void Worker::abandon() {
-  if (thread_.joinable()) thread_.detach();
+  if (!thread_) return;
+  thread_->detach();
+  thread_.reset();
 }
+
+// Its end would wait for a thread that is not there, or abort.
+void Worker::forget() { static_cast<void>(thread_.release()); }
 
 }  // namespace log_aggregator

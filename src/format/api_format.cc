@@ -64,13 +64,22 @@ void append_body(Shape shape, std::span<const RecordView> records, std::string& 
 }
 
 std::string sequence_ranges(std::span<const RecordView> records) {
+  std::vector<SequenceRange> ranges;
+  for (const RecordView& record : records) {
+    if (!ranges.empty() && record.sequence == ranges.back().last + 1) {
+      ranges.back().last = record.sequence;
+    } else {
+      ranges.push_back({record.sequence, record.sequence});
+    }
+  }
+  return range_text(ranges);
+}
+
+std::string range_text(const std::vector<SequenceRange>& ranges) {
   std::string text;
-  for (std::size_t at = 0; at < records.size();) {
-    std::size_t end = at + 1;
-    while (end < records.size() && records[end].sequence == records[end - 1].sequence + 1) ++end;
+  for (const SequenceRange& range : ranges) {
     if (!text.empty()) text += ',';
-    text += std::to_string(records[at].sequence) + '-' + std::to_string(records[end - 1].sequence);
-    at = end;
+    text += std::to_string(range.first) + '-' + std::to_string(range.last);
   }
   return text;
 }

@@ -7,10 +7,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "log_aggregator/options.h"
 #include "src/format/capabilities.h"
 #include "src/journal/segment.h"
+#include "src/journal/sequence_ranges.h"
 
 namespace log_aggregator {
 
@@ -42,5 +44,7 @@ void append_body(Shape shape, std::span<const RecordView> records, std::string& 
 
 // The value of Log-Aggregator-Sequence, for example "17-40,42-60".
 std::string sequence_ranges(std::span<const RecordView> records);
+// Ranges in the same form.
+std::string range_text(const std::vector<SequenceRange>& ranges);
 
 }  // namespace log_aggregator

@@ -1,18 +1,23 @@
 #include "log_aggregator/handler.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <new>
 #include <utility>
 
 #include "log_aggregator/record_writer.h"
 #include "src/base/clock.h"
+#include "src/base/files.h"
 #include "src/base/mutex.h"
 #include "src/deliver/credentials.h"
 #include "src/deliver/curl_transport.h"
 #include "src/deliver/delivery.h"
 #include "src/deliver/mailbox.h"
 #include "src/deliver/worker.h"
+#include "src/handler/fork.h"
 #include "src/handler/options.h"
 #include "src/journal/journal.h"
 
@@ -32,105 +37,266 @@ constexpr milliseconds kMemoryPause{100};
 constexpr milliseconds kLongestWait = std::chrono::hours(24 * 365);
 
 Journal::Limits journal_limits(const Options& options) {
-  return {.capacity_bytes = options.queue_bytes,
-          .segment_bytes = std::min(kMaxSegmentBytes, options.queue_bytes / kSegmentsInQueue),
+  const bool spools = !options.spool_dir.empty();
+  const std::size_t in_memory = std::min(kMaxSegmentBytes, options.queue_bytes / kSegmentsInQueue);
+  return {.capacity_bytes = spools ? options.spool_max_bytes : options.queue_bytes,
+          .segment_bytes = spools ? options.segment_bytes : in_memory,
           .overflow = options.overflow,
           .block_timeout = options.block_timeout};
+}
+
+std::optional<Journal::SpoolPlan> spool_plan(const Options& options, bool mapped) {
+  if (options.spool_dir.empty()) return std::nullopt;
+  return Journal::SpoolPlan{.files = real_files(),
+                            .root = options.spool_dir,
+                            .mapped = mapped,
+                            .memory_bytes = options.queue_bytes,
+                            .durability = options.durability,
+                            .sync_interval = options.sync_interval};
+}
+
+std::unique_ptr<Orphanage> orphanage(const Options& options) {
+  if (options.spool_dir.empty()) return nullptr;
+  return std::make_unique<Orphanage>(real_files(), options.spool_dir);
 }
 
 Clock::TimePoint deadline_after(milliseconds wait) {
   return real_clock().now() + std::clamp(wait, milliseconds(0), kLongestWait);
 }
 
-// What the worker uses. It shares the ownership, so that a handler can be destroyed while its
-// worker is stuck in a callback of the application.
-struct Pipeline {
-  Pipeline(Options the_options, Endpoint the_endpoint)
+// What a handler was told to be, for all its life and that of its forked children's handlers.
+struct Settings {
+  Settings(Options the_options, Endpoint the_endpoint)
       : options(std::move(the_options)),
         endpoint(std::move(the_endpoint)),
         prefix(record_prefix(options.host, options.fields)),
-        journal(journal_limits(options)),
-        transport(make_curl_transport(options)),
-        delivery(options, endpoint, journal, *transport, mailbox, real_clock()) {}
-
-  void run() {
-    for (bool more = true; more;) {
-      try {
-        more = delivery.step();
-      } catch (const std::exception&) {  // no memory: nothing is lost by trying again
-        transport->poll(deadline_after(kMemoryPause));
-      }
-    }
-    ended.store(true, std::memory_order_release);
-    mailbox.notify();
-  }
+        maps_spool(!options.spool_dir.empty() &&
+                   real_files().keeps_reservations(options.spool_dir)) {}
 
   const Options options;
   const Endpoint endpoint;
   const std::string prefix;
+  const bool maps_spool;
+};
+
+// What the worker uses. It shares the ownership, so that a handler can be destroyed while its
+// worker is stuck in a callback of the application. It belongs to one process: a forked child makes
+// its own.
+struct Pipeline {
+  Pipeline(std::shared_ptr<const Settings> the_settings, const void* owner)
+      : settings(std::move(the_settings)),
+        options(settings->options),
+        journal(journal_limits(options), spool_plan(options, settings->maps_spool)),
+        mailbox(owner),
+        transport(make_curl_transport(options)),
+        delivery(options, settings->endpoint, journal, *transport, mailbox, real_clock(),
+                 orphanage(options)) {}
+
+  // Delivers until the handler is closed. False in a child that a callback has forked.
+  bool run() {
+    try {
+      while (step()) {
+      }
+    } catch (const LeftBehind&) {
+      return false;
+    }
+    ended.store(true, std::memory_order_release);
+    mailbox.notify();
+    return true;
+  }
+
+  bool step() {
+    try {
+      return delivery.step();
+    } catch (const std::exception&) {  // no memory: nothing is lost by trying again
+      transport->poll(deadline_after(kMemoryPause));
+      return true;
+    }
+  }
+
+  const std::shared_ptr<const Settings> settings;
+  const Options& options;
   Journal journal;
   Mailbox mailbox;
   const std::unique_ptr<Transport> transport;
   Delivery delivery;
   std::atomic<bool> ended{false};  // the worker has left; release: with all that it did
+  // In a child, of its parent's: nobody may destroy what the parent's threads were using.
+  std::shared_ptr<Pipeline> keeps_itself;
 };
+
+// The worker's thread. A child that a callback has forked on it would return into the parent's work
+// and has no other thread: it ends.
+void work(Pipeline& pipeline) {
+  if (!pipeline.run()) ::_exit(0);
+}
 
 }  // namespace
 
-class Handler::Impl {
+class Handler::Impl final : private ForkAware {
  public:
   Impl(Options options, Endpoint endpoint)
-      : pipeline_(std::make_shared<Pipeline>(std::move(options), std::move(endpoint))) {}
+      : settings_(std::make_shared<Settings>(std::move(options), std::move(endpoint))) {}
   ~Impl();
+
+  // Makes it ready for use, forks included.
+  Status open();
 
   bool log(int severity, std::string_view record);
   bool flush(std::optional<milliseconds> timeout);
   bool close(std::optional<milliseconds> timeout);
   bool check_connection();
-  void detach_callbacks();
+  void detach_callbacks(std::optional<milliseconds> timeout);
   Stats stats() const;
-  const Pipeline& pipeline() const { return *pipeline_; }
+  const Settings& settings() const { return *settings_; }
 
  private:
-  bool ensure_worker();
-  bool flush_through(std::uint64_t sequence, Clock::TimePoint deadline);
-  bool wait_until_settled(std::uint64_t sequence);
-  bool end_without_worker(Clock::TimePoint deadline);
+  // Null where there was no memory for one; asking again may help.
+  Pipeline* current() EXCLUDES(worker_mutex_);
+  Pipeline* make_pipeline() EXCLUDES(worker_mutex_);
 
-  const std::shared_ptr<Pipeline> pipeline_;
+  bool kept_all() const;
+  bool ensure_worker() EXCLUDES(worker_mutex_);
+  bool flush_through(Pipeline& pipeline, std::uint64_t sequence, Clock::TimePoint deadline);
+  bool wait_until_settled(Pipeline& pipeline, std::uint64_t sequence);
+  bool ends_without_worker() EXCLUDES(worker_mutex_);
+  bool wait_for_end(Pipeline& pipeline, Clock::TimePoint deadline) EXCLUDES(worker_mutex_);
 
+  // Whether the calling thread has been in a callback that forked, and this is the child, whose
+  // handler knows nothing of what the caller has begun.
+  bool left_behind(const Pipeline& pipeline) const {
+    return pipeline_.load(std::memory_order_relaxed) != &pipeline;
+  }
+
+  void before_fork() override;
+  void after_fork_in_parent() override;
+  void after_fork_in_child() override;
+
+  const std::shared_ptr<const Settings> settings_;
+
+  // Null in a child until it is needed: most children log nothing, and a fork is no place to make
+  // one. Acquire and release: whoever sees the pointer sees the pipeline complete. In one process
+  // it changes once, from null.
+  std::atomic<Pipeline*> pipeline_{nullptr};
   std::atomic<bool> started_{false};  // the worker, whatever became of it since
+
   Mutex worker_mutex_;
+  std::shared_ptr<Pipeline> owner_ GUARDED_BY(worker_mutex_);  // of pipeline_
   Worker worker_ GUARDED_BY(worker_mutex_);
   bool closed_ GUARDED_BY(worker_mutex_) = false;  // no worker is started any more
+  bool detached_ GUARDED_BY(worker_mutex_) = false;
+  bool ends_here_ GUARDED_BY(worker_mutex_) = false;  // a close does the work of a worker
 
+  // Records that found no memory for a pipeline.
+  std::array<std::atomic<std::uint64_t>, kDropLevels> unkept_{};
   // The last sequence number of the newest flush that waited for close_timeout in vain; 0: none.
   std::atomic<std::uint64_t> given_up_through_{0};
   std::atomic<bool> abandoned_{false};  // a close has waited for the worker in vain
 };
 
-// Destroyed from inside a callback, perhaps on the worker itself: it cannot wait for that.
-Handler::Impl::~Impl() {
-  const MutexLock lock(worker_mutex_);
-  if (pipeline_->mailbox.inside_call()) worker_.abandon();
+Status Handler::Impl::open() {
+  if (current() == nullptr || !ForkWatch::add(*this)) {
+    return {StatusCode::out_of_memory, "no memory for a handler"};
+  }
+  // What earlier processes have left does not wait for this one's first record.
+  const std::string& spool = settings_->options.spool_dir;
+  if (spool.empty()) return {};
+  const auto journals = journals_in(real_files(), spool);
+  if (journals.ok() && !journals->empty()) ensure_worker();
+  return {};
 }
 
+// Destroyed from inside a callback, perhaps on the worker itself: it cannot wait for that.
+Handler::Impl::~Impl() {
+  ForkWatch::remove(*this);
+  const MutexLock lock(worker_mutex_);
+  if (owner_ && owner_->mailbox.inside_call()) worker_.abandon();
+}
+
+Pipeline* Handler::Impl::current() {
+  Pipeline* const known = pipeline_.load(std::memory_order_acquire);
+  return known != nullptr ? known : make_pipeline();
+}
+
+Pipeline* Handler::Impl::make_pipeline() {
+  const MutexLock lock(worker_mutex_);
+  if (owner_) return owner_.get();
+  try {
+    owner_ = std::make_shared<Pipeline>(settings_, this);
+  } catch (const std::exception&) {
+    return nullptr;
+  }
+  if (closed_) owner_->journal.close();
+  if (detached_) owner_->mailbox.detach(real_clock().now());
+  pipeline_.store(owner_.get(), std::memory_order_release);
+  return owner_.get();
+}
+
+bool Handler::Impl::kept_all() const {
+  return std::all_of(unkept_.begin(), unkept_.end(),
+                     [](const auto& count) { return count.load(std::memory_order_relaxed) == 0; });
+}
+
+// ---- around a fork
+
+void Handler::Impl::before_fork() NO_THREAD_SAFETY_ANALYSIS {
+  worker_mutex_.lock();
+  if (!owner_) return;
+  owner_->mailbox.lock_for_fork();
+  owner_->journal.lock_for_fork();
+}
+
+void Handler::Impl::after_fork_in_parent() NO_THREAD_SAFETY_ANALYSIS {
+  if (owner_) {
+    owner_->journal.unlock_after_fork();
+    owner_->mailbox.unlock_after_fork();
+  }
+  worker_mutex_.unlock();
+}
+
+// The mutexes are released for a thread that returns from a callback, see left_behind().
+void Handler::Impl::after_fork_in_child() NO_THREAD_SAFETY_ANALYSIS {
+  if (owner_) {
+    Pipeline& old = *owner_;
+    old.journal.close_descriptors_in_child();
+    old.mailbox.leave_behind();
+    old.journal.unlock_after_fork();
+    old.mailbox.unlock_after_fork();
+    old.keeps_itself = std::move(owner_);
+  }
+  worker_.forget();
+  pipeline_ = nullptr;
+  started_ = false;
+  ends_here_ = false;
+  for (auto& count : unkept_) count = 0;
+  given_up_through_ = 0;
+  abandoned_ = false;
+  worker_mutex_.unlock();
+}
+
+// ---- logging
+
 bool Handler::Impl::log(int severity, std::string_view record) {
-  Journal& journal = pipeline_->journal;
-  if (pipeline_->mailbox.inside_call()) {
-    journal.count_drop(DropCause::reentrant);
+  Pipeline* const pipeline = current();
+  if (pipeline == nullptr) {
+    unkept_[drop_level(severity)].fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  Journal& journal = pipeline->journal;
+  if (pipeline->mailbox.inside_call()) {
+    journal.count_drop(DropCause::reentrant, severity);
     return false;
   }
   Journal::Appended appended;
   try {
     appended = journal.append(severity, record);
   } catch (const std::bad_alloc&) {
-    journal.count_drop(DropCause::out_of_memory);
+    journal.count_drop(DropCause::out_of_memory, severity);
   }
   const bool works = started_.load(std::memory_order_relaxed) || ensure_worker();
-  if (appended.wake) pipeline_->delivery.wake();
-  if (!appended.taken || pipeline_->options.background) return appended.taken;
-  return works && wait_until_settled(appended.sequence);
+  if (appended.wake) pipeline->delivery.wake();
+  if (!appended.taken || pipeline->options.background) return appended.taken;
+  return works && wait_until_settled(*pipeline, appended.sequence);
 }
 
 // False where there is no worker: the handler is closed, or the system has no thread to give, for
@@ -140,7 +306,7 @@ bool Handler::Impl::ensure_worker() {
   if (closed_) return false;
   if (started_.load(std::memory_order_relaxed)) return true;
   try {
-    started_ = worker_.start([pipeline = pipeline_] { pipeline->run(); });
+    started_ = worker_.start([pipeline = owner_] { work(*pipeline); });
   } catch (const std::bad_alloc&) {
     return false;
   }
@@ -148,31 +314,47 @@ bool Handler::Impl::ensure_worker() {
 }
 
 // Whether all records up to this one have met their fate before the deadline.
-bool Handler::Impl::flush_through(std::uint64_t sequence, Clock::TimePoint deadline) {
-  Pipeline& pipeline = *pipeline_;
+bool Handler::Impl::flush_through(Pipeline& pipeline, std::uint64_t sequence,
+                                  Clock::TimePoint deadline) {
   return pipeline.mailbox.serve_until(
       deadline, [&] { pipeline.delivery.flush_through(sequence); },
       [&] { return pipeline.journal.settled_through() >= sequence; });
 }
 
-// Whether the record was delivered.
-bool Handler::Impl::wait_until_settled(std::uint64_t sequence) {
-  flush_through(sequence, deadline_after(kLongestWait));
-  return !pipeline_->journal.lost_from(sequence);
+// Whether the record was delivered. One that stays in the spool when retries have run out was not
+// yet.
+bool Handler::Impl::wait_until_settled(Pipeline& pipeline, std::uint64_t sequence) {
+  const auto is_settled = [&] { return pipeline.journal.settled_through() >= sequence; };
+  pipeline.mailbox.serve_until(
+      deadline_after(kLongestWait), [&] { pipeline.delivery.flush_through(sequence); },
+      [&] { return is_settled() || pipeline.delivery.kept_through() >= sequence; });
+  return is_settled() && !pipeline.journal.lost_from(sequence);
 }
 
 bool Handler::Impl::flush(std::optional<milliseconds> timeout) {
-  if (pipeline_->mailbox.inside_call()) return false;  // the worker waits for this very thread
-  const Journal& journal = pipeline_->journal;
+  Pipeline* const pipeline = pipeline_.load(std::memory_order_acquire);
+  if (pipeline == nullptr) return kept_all();         // a child that has logged nothing
+  if (pipeline->mailbox.inside_call()) return false;  // the worker waits for this very thread
+  const Journal& journal = pipeline->journal;
   const Journal::Mark mark = journal.mark();
   const bool settled = flush_through(
-      mark.through, deadline_after(timeout.value_or(pipeline_->options.close_timeout)));
+      *pipeline, mark.through, deadline_after(timeout.value_or(settings_->options.close_timeout)));
+  if (left_behind(*pipeline)) return false;
   if (!settled && !timeout) given_up_through_.store(mark.through, std::memory_order_relaxed);
-  return settled && !journal.lost_before(mark);
+  return settled && !journal.lost_before(mark) && kept_all();
 }
 
+// ---- closing
+
 bool Handler::Impl::close(std::optional<milliseconds> timeout) {
-  Pipeline& pipeline = *pipeline_;
+  Pipeline* current = nullptr;
+  {
+    const MutexLock lock(worker_mutex_);
+    closed_ = true;
+    current = owner_.get();
+  }
+  if (current == nullptr) return true;  // a child that has logged nothing
+  Pipeline& pipeline = *current;
   pipeline.journal.close();
   const std::uint64_t given_up = given_up_through_.load(std::memory_order_relaxed);
   const bool waited_already = abandoned_.load(std::memory_order_relaxed) ||
@@ -183,42 +365,51 @@ bool Handler::Impl::close(std::optional<milliseconds> timeout) {
     pipeline.delivery.close(deadline);
     return false;  // the worker ends when this callback has
   }
-  if (end_without_worker(deadline)) return pipeline.delivery.left_over() == 0;
-  const bool ended = pipeline.mailbox.serve_until(
-      deadline + kGrace, [&] { pipeline.delivery.close(deadline); },
-      [&] { return pipeline.ended.load(std::memory_order_acquire); });
-  const MutexLock lock(worker_mutex_);
-  if (!ended) {
-    abandoned_.store(true, std::memory_order_relaxed);
-    worker_.abandon();
+  if (ends_without_worker()) {
+    pipeline.delivery.close(deadline);
+    if (!pipeline.run()) return false;
+  } else if (!wait_for_end(pipeline, deadline)) {
     return false;
   }
-  worker_.join();
   return pipeline.delivery.left_over() == 0;
 }
 
-// Where no worker was ever started, the closing thread does what is left of its work. False where
-// that is another thread's business.
-bool Handler::Impl::end_without_worker(Clock::TimePoint deadline) {
-  {
-    const MutexLock lock(worker_mutex_);
-    if (std::exchange(closed_, true) || started_) return false;
-  }
-  pipeline_->delivery.close(deadline);
-  pipeline_->run();
-  return true;
+// Whether the closing thread has to do what is left of the worker's work: where none was ever
+// started, and no other thread is at it.
+bool Handler::Impl::ends_without_worker() {
+  const MutexLock lock(worker_mutex_);
+  return !std::exchange(ends_here_, true) && !started_;
 }
 
+bool Handler::Impl::wait_for_end(Pipeline& pipeline, Clock::TimePoint deadline) {
+  const bool ended = pipeline.mailbox.serve_until(
+      deadline + kGrace, [&] { pipeline.delivery.close(deadline); },
+      [&] { return pipeline.ended.load(std::memory_order_acquire); });
+  if (left_behind(pipeline)) return false;
+  const MutexLock lock(worker_mutex_);
+  if (ended) {
+    worker_.join();
+  } else {
+    abandoned_.store(true, std::memory_order_relaxed);
+    worker_.abandon();
+  }
+  return ended;
+}
+
+// ---- the rest
+
 bool Handler::Impl::check_connection() {
-  const Options& options = pipeline_->options;
+  const Options& options = settings_->options;
   Request request{.method = Request::Method::get,
-                  .url = pipeline_->endpoint.health_url,
+                  .url = settings_->endpoint.health_url,
                   .headers = options.headers,
                   .body = {},
                   .timeout = options.timeout};
   if (options.auth) {
+    Pipeline* const pipeline = current();
+    if (pipeline == nullptr) return false;
     Result<Headers> more = Status::unavailable("not asked");
-    pipeline_->mailbox.run_here([&] { more = ask_application(options.auth); });
+    pipeline->mailbox.run_here([&] { more = ask_application(options.auth); });
     if (!more.ok()) return false;
     request.headers.insert(request.headers.end(), more->begin(), more->end());
   }
@@ -229,14 +420,29 @@ bool Handler::Impl::check_connection() {
   return response->status >= 200 && response->status <= 299;
 }
 
-void Handler::Impl::detach_callbacks() {
-  pipeline_->mailbox.detach(deadline_after(pipeline_->options.close_timeout));
+void Handler::Impl::detach_callbacks(std::optional<milliseconds> timeout) {
+  Pipeline* current = nullptr;
+  {
+    const MutexLock lock(worker_mutex_);
+    detached_ = true;
+    current = owner_.get();
+  }
+  if (current == nullptr) return;
+  current->mailbox.detach(deadline_after(timeout.value_or(settings_->options.close_timeout)));
 }
 
 Stats Handler::Impl::stats() const {
   Stats stats;
-  pipeline_->delivery.fill(stats);
-  pipeline_->journal.fill(stats);
+  if (const Pipeline* const pipeline = pipeline_.load(std::memory_order_acquire)) {
+    pipeline->delivery.fill(stats);
+    pipeline->journal.fill(stats);
+  }
+  LevelCounts& dropped = stats.dropped[static_cast<std::size_t>(DropCause::out_of_memory)];
+  for (std::size_t level = 0; level < kDropLevels; ++level) {
+    const std::uint64_t count = unkept_[level].load(std::memory_order_relaxed);
+    stats.accepted += count;
+    dropped[level] += count;
+  }
   return stats;
 }
 
@@ -244,6 +450,7 @@ Result<std::unique_ptr<Handler>> Handler::create(Options options) {
   Result<Endpoint> endpoint = prepare_options(options);
   if (!endpoint.ok()) return endpoint.status();
   auto impl = std::make_unique<Impl>(std::move(options), std::move(endpoint.value()));
+  if (Status status = impl->open(); !status.ok()) return status;
   return std::unique_ptr<Handler>(new Handler(std::move(impl)));
 }
 
@@ -267,12 +474,14 @@ bool Handler::check_connection() noexcept {
   }
 }
 
-void Handler::detach_callbacks() noexcept { impl_->detach_callbacks(); }
+void Handler::detach_callbacks(std::optional<milliseconds> timeout) noexcept {
+  impl_->detach_callbacks(timeout);
+}
 
 Stats Handler::stats() const { return impl_->stats(); }
 
-const Options& Handler::options() const { return impl_->pipeline().options; }
+const Options& Handler::options() const { return impl_->settings().options; }
 
-const std::string& Handler::record_prefix() const { return impl_->pipeline().prefix; }
+const std::string& Handler::record_prefix() const { return impl_->settings().prefix; }
 
 }  // namespace log_aggregator

@@ -173,9 +173,7 @@ class HandlerTest : public ::testing::Test {
     return reports_;
   }
   Stats stats() { return handler().stats(); }
-  std::uint64_t dropped(DropCause cause) {
-    return stats().dropped[static_cast<std::size_t>(cause)];
-  }
+  std::uint64_t dropped(DropCause cause) { return stats().dropped_for(cause); }
   void expect_books_add_up() {
     const Stats now = stats();
     EXPECT_EQ(now.accepted, now.delivered + now.pending + now.dropped_total());
@@ -701,7 +699,8 @@ TEST_F(HandlerTest, every_call_may_be_made_while_the_handler_closes) {
   go_on = false;
   for (std::thread& caller : callers) caller.join();
   EXPECT_EQ(stats().pending, 0U);
-  EXPECT_EQ(stats().delivered, stored().size());
+  EXPECT_GE(stats().delivered, stored().size()) << "and notices of drops";
+  EXPECT_LE(stats().delivered, stored().size() + 1);
 }
 
 TEST_F(HandlerTest, memory_is_bounded_while_the_server_is_down) {

@@ -11,6 +11,7 @@
 
 #include "log_aggregator/record_writer.h"
 #include "src/base/base64.h"
+#include "src/base/files.h"
 
 namespace log_aggregator {
 namespace {
@@ -19,6 +20,11 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t kMinQueueBytes = 64 << 10;
 constexpr std::size_t kMinRecordBytes = 1 << 10;
+constexpr std::size_t kMinSpoolBytes = 1 << 20;
+constexpr std::size_t kMinSegmentBytes = 64 << 10;
+constexpr std::size_t kMaxSegmentBytes = 64 << 20;
+constexpr std::size_t kPageBytes = 64 << 10;  // a multiple of any system's
+constexpr std::size_t kSegmentsInSpool = 8;
 constexpr milliseconds kLongestTime = std::chrono::hours(24 * 20);
 
 // Names that RecordWriter's users write, or the API adds.
@@ -101,6 +107,30 @@ Status check_files(const Options& options) {
   return {};
 }
 
+// Makes the directory where it is missing, and the numbers fit each other.
+Status prepare_spool(Options& options) {
+  if (options.spool_dir.empty()) return {};
+  if (options.sync_interval < milliseconds(0)) return wrong("sync_interval", "not be negative");
+  if (options.spool_max_bytes < kMinSpoolBytes) {
+    return wrong("spool_max_bytes", "be at least 1048576");
+  }
+  if (options.segment_bytes < kMinSegmentBytes || options.segment_bytes > kMaxSegmentBytes) {
+    return wrong("segment_bytes", "be from 65536 to 67108864");
+  }
+  options.segment_bytes =
+      std::min(options.segment_bytes, options.spool_max_bytes / kSegmentsInSpool);
+  options.segment_bytes -= options.segment_bytes % kPageBytes;
+  while (options.spool_dir.size() > 1 && options.spool_dir.back() == '/') {
+    options.spool_dir.pop_back();
+  }
+  Files& files = real_files();
+  const Status made = files.make_directory(options.spool_dir);
+  Status usable = files.check_private_directory(options.spool_dir);
+  if (usable.ok()) return usable;
+  return Status::invalid_argument("spool_dir: " +
+                                  (made.code() == StatusCode::not_found ? made : usable).message());
+}
+
 Status check_proxy(const std::string& proxy) {
   if (proxy.empty()) return {};
   const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> url(curl_url(), &curl_url_cleanup);
@@ -159,14 +189,21 @@ Result<Endpoint> prepare_options(Options& options) {
   // Longer times are for ever, and safe to add to any.
   for (milliseconds* time :
        {&options.timeout, &options.auth_ttl, &options.retry_delay, &options.flush_interval,
-        &options.block_timeout, &options.close_timeout}) {
+        &options.block_timeout, &options.close_timeout, &options.sync_interval}) {
     *time = std::min(*time, kLongestTime);
   }
 
   for (Field& field : options.fields) minify(field.json);
 
-  // One record must fit the queue, and a full queue must make a full batch.
+  if (Status status = prepare_spool(options); !status.ok()) return status;
+
+  // One record must fit the queue, and a full queue must make more than a full batch: what is under
+  // way is never evicted.
   options.max_record_bytes = std::min(options.max_record_bytes, options.queue_bytes / 2);
+  if (!options.spool_dir.empty()) {
+    options.max_record_bytes = std::min(options.max_record_bytes, options.spool_max_bytes / 4);
+    options.batch_bytes = std::min(options.batch_bytes, options.spool_max_bytes / 4);
+  }
   options.batch_bytes = std::min(options.batch_bytes, options.queue_bytes / 4);
   if (record_prefix(options.host, options.fields).size() > options.max_record_bytes / 4) {
     return wrong("max_record_bytes", "be at least four times as much as host and fields take");

@@ -3,71 +3,260 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <bit>
 #include <cstring>
 #include <new>
+#include <string>
+#include <utility>
+
+#include "src/base/crc32c.h"
 
 namespace log_aggregator {
 namespace {
 
-struct FrameHeader {
-  std::uint32_t length;
-  std::int32_t severity;
-  std::uint64_t sequence;
-};
-static_assert(sizeof(FrameHeader) == 16);
+static_assert(std::endian::native == std::endian::little, "the format is little-endian");
+
+// Stable: do not change.
+constexpr std::array<char, 8> kMagic = {'L', 'o', 'g', 'A', 'S', 'e', 'g', '1'};
+constexpr std::uint32_t kVersion = 1;
+
+#if !defined(MADV_POPULATE_WRITE)
+constexpr int MADV_POPULATE_WRITE = 23;  // since Linux 5.14; older kernels refuse it
+#endif
 
 constexpr std::size_t round_up(std::size_t bytes, std::size_t unit) {
   return (bytes + unit - 1) / unit * unit;
 }
 
-}  // namespace
-
-std::unique_ptr<Segment> Segment::create_anonymous(std::size_t bytes) {
-  const std::size_t capacity = round_up(bytes, static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)));
-  void* memory =
-      ::mmap(nullptr, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return nullptr;
-  std::unique_ptr<Segment> segment(new (std::nothrow)
-                                       Segment(static_cast<char*>(memory), capacity));
-  if (!segment) ::munmap(memory, capacity);
-  return segment;
+std::size_t page_bytes() {
+  static const auto bytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  return bytes;
 }
 
-Segment::~Segment() { ::munmap(memory_, capacity_); }
+// The first `bytes` of a structure, as they lie in memory.
+template <typename T>
+std::string_view bytes_of(const T& value, std::size_t bytes) {
+  return {reinterpret_cast<const char*>(&value), bytes};
+}
+
+template <typename T>
+std::uint32_t checksum_of(const T& value, std::uint32_t seed) {
+  return crc32c(bytes_of(value, offsetof(T, checksum)), seed);
+}
+
+}  // namespace
+
+// ---- the format
+
+std::uint32_t SegmentId::seed() const {
+  return crc32c(bytes_of(number, sizeof number), crc32c({journal.data(), journal.size()}));
+}
+
+bool SegmentHeader::valid() const { return magic == kMagic && checksum == checksum_of(*this, 0); }
+
+bool CommitHint::valid(std::uint32_t seed) const { return checksum == checksum_of(*this, seed); }
+
+bool FrameHeader::valid(std::uint32_t seed) const { return checksum == checksum_of(*this, seed); }
+
+// ---- memory
+
+SegmentMemory::SegmentMemory(SegmentMemory&& other) noexcept { swap(other); }
+
+SegmentMemory& SegmentMemory::operator=(SegmentMemory&& other) noexcept {
+  SegmentMemory(std::move(other)).swap(*this);
+  return *this;
+}
+
+SegmentMemory::~SegmentMemory() {
+  if (data_ == nullptr) return;
+  if (file_) {
+    file_->unmap(data_, size_);
+  } else {
+    ::munmap(data_, size_);
+  }
+}
+
+void SegmentMemory::swap(SegmentMemory& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  std::swap(file_, other.file_);
+}
+
+SegmentMemory SegmentMemory::anonymous(std::size_t bytes) {
+  SegmentMemory memory;
+  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) return memory;
+  ::madvise(data, bytes, MADV_DONTFORK);
+  memory.data_ = static_cast<char*>(data);
+  memory.size_ = bytes;
+  return memory;
+}
+
+SegmentMemory SegmentMemory::mapped(std::unique_ptr<File> file, std::size_t bytes) {
+  SegmentMemory memory;
+  memory.data_ = file->map(bytes);
+  memory.size_ = bytes;
+  memory.file_ = std::move(file);
+  return memory;
+}
+
+// ---- creation
+
+Segment::Segment(SegmentMemory memory, std::unique_ptr<File> written, bool in_file)
+    : capacity_(memory.size()),
+      in_file_(in_file),
+      memory_(std::move(memory)),
+      written_(std::move(written)) {}
+
+std::unique_ptr<Segment> Segment::create_anonymous(std::size_t bytes) {
+  SegmentMemory memory = SegmentMemory::anonymous(round_up(bytes, page_bytes()));
+  if (memory.data() == nullptr) return nullptr;
+  return std::unique_ptr<Segment>(new (std::nothrow) Segment(std::move(memory), nullptr, false));
+}
+
+std::unique_ptr<Segment> Segment::create_mapped(std::unique_ptr<File> file, std::size_t bytes) {
+  SegmentMemory memory = SegmentMemory::mapped(std::move(file), bytes);
+  if (memory.data() == nullptr) return nullptr;
+  return std::unique_ptr<Segment>(new (std::nothrow) Segment(std::move(memory), nullptr, true));
+}
+
+std::unique_ptr<Segment> Segment::create_written(std::unique_ptr<File> file, std::size_t bytes) {
+  SegmentMemory memory = SegmentMemory::anonymous(bytes);
+  if (memory.data() == nullptr) return nullptr;
+  return std::unique_ptr<Segment>(new (std::nothrow)
+                                      Segment(std::move(memory), std::move(file), true));
+}
+
+// ---- appending
 
 std::size_t Segment::frame_bytes(std::size_t payload_bytes) {
-  return sizeof(FrameHeader) + round_up(payload_bytes, alignof(FrameHeader));
+  return sizeof(FrameHeader) + round_up(payload_bytes, kFrameAlignment);
+}
+
+void Segment::name(const SegmentId& id) {
+  id_ = id;
+  seed_ = id.seed();
+}
+
+Status Segment::begin(std::uint64_t first_sequence, std::int64_t now_ns) {
+  first_sequence_ = first_sequence;
+  last_sequence_ = first_sequence - 1;
+  levels_ = {};
+  payload_bytes_ = 0;
+  committed_.store(kFirstFrame, std::memory_order_relaxed);
+  if (!in_file_) return {};
+
+  SegmentHeader header{.magic = kMagic,
+                       .version = kVersion,
+                       .first_frame = kFirstFrame,
+                       .journal = id_.journal,
+                       .number = id_.number,
+                       .first_sequence = first_sequence,
+                       .begun_ns = now_ns,
+                       .zero = 0,
+                       .checksum = 0};
+  header.checksum = checksum_of(header, 0);
+  std::memset(memory_.data(), 0, kFirstFrame);
+  std::memcpy(memory_.data(), &header, sizeof header);
+  set_hint(kFirstFrame);
+  return written_ ? write_through(0, kFirstFrame) : Status();
 }
 
 bool Segment::fits(std::size_t payload_bytes) const {
-  return frame_bytes(payload_bytes) <= capacity_ - committed_.load(std::memory_order_relaxed);
+  return frame_bytes(payload_bytes) <= capacity_ - end_offset();
 }
 
-void Segment::append(const RecordView& record) {
-  const std::size_t offset = committed_.load(std::memory_order_relaxed);
-  const FrameHeader header{static_cast<std::uint32_t>(record.payload.size()), record.severity,
-                           record.sequence};
-  std::memcpy(memory_ + offset, &header, sizeof header);
-  std::memcpy(memory_ + offset + sizeof header, record.payload.data(), record.payload.size());
+bool Segment::append(const RecordView& record) {
+  const std::size_t offset = end_offset();
+  const std::size_t end = offset + frame_bytes(record.payload.size());
+  char* const frame = memory_.data() + offset;
+  FrameHeader header{.length = static_cast<std::uint32_t>(record.payload.size()),
+                     .severity = record.severity,
+                     .sequence = record.sequence,
+                     .time_ns = record.time_ns,
+                     .payload_checksum = 0,
+                     .checksum = 0};
+  if (in_file_) {
+    header.payload_checksum = crc32c(record.payload, seed_);
+    header.checksum = checksum_of(header, seed_);
+    std::memset(memory_.data() + end - kFrameAlignment, 0, kFrameAlignment);
+  }
+  std::memcpy(frame + sizeof header, record.payload.data(), record.payload.size());
+  std::memcpy(frame, &header, sizeof header);
+  if (written_ && !write_through(offset, end - offset).ok()) return false;
   last_sequence_ = record.sequence;
-  ++records_;
+  ++levels_[drop_level(record.severity)];
   payload_bytes_ += record.payload.size();
-  committed_.store(offset + frame_bytes(record.payload.size()), std::memory_order_release);
+  if (in_file_) {
+    // A process that is killed here has a frame without a hint, never a hint without its frame.
+    std::atomic_signal_fence(std::memory_order_release);
+    set_hint(end);
+    // Where that fails, the record is there all the same: the hint is only older.
+    if (written_) static_cast<void>(write_through(kCommitHintOffset, sizeof(CommitHint)));
+  }
+  committed_.store(end, std::memory_order_release);
+  return true;
 }
 
-void Segment::recycle() {
-  last_sequence_ = records_ = payload_bytes_ = 0;
-  committed_.store(0, std::memory_order_relaxed);
+Status Segment::write_through(std::size_t offset, std::size_t bytes) {
+  return written_->write(offset, {memory_.data() + offset, bytes});
+}
+
+void Segment::set_hint(std::size_t end) {
+  CommitHint hint{.length = static_cast<std::uint32_t>(end),
+                  .records = static_cast<std::uint32_t>(records()),
+                  .checksum = 0};
+  hint.checksum = checksum_of(hint, seed_);
+  std::memcpy(memory_.data() + kCommitHintOffset, &hint, sizeof hint);
 }
 
 bool Segment::read(std::size_t offset, RecordView& record, std::size_t& end_offset) const {
   // Acquire: the frame below this length is seen complete.
-  if (offset >= committed_.load(std::memory_order_acquire)) return false;
+  if (offset >= committed_.load(std::memory_order_acquire) || !in_memory()) return false;
   FrameHeader header;
-  std::memcpy(&header, memory_ + offset, sizeof header);
-  record = {header.sequence, header.severity, {memory_ + offset + sizeof header, header.length}};
+  std::memcpy(&header, memory_.data() + offset, sizeof header);
+  record = {.sequence = header.sequence,
+            .severity = header.severity,
+            .time_ns = header.time_ns,
+            .payload = {memory_.data() + offset + sizeof header, header.length}};
   end_offset = offset + frame_bytes(header.length);
   return true;
+}
+
+// ---- a segment in a file
+
+std::size_t Segment::populate(std::size_t end, std::size_t ahead) const {
+  const std::size_t until = std::min(round_up(end + ahead, page_bytes()), capacity_);
+  if (!memory_.is_mapped()) return until;
+  // The header's page is written to with each record.
+  ::madvise(memory_.data(), page_bytes(), MADV_POPULATE_WRITE);
+  const std::size_t from = end / page_bytes() * page_bytes();
+  ::madvise(memory_.data() + from, until - from, MADV_POPULATE_WRITE);
+  return until;
+}
+
+Status Segment::sync() {
+  if (sync_failed_) return Status::unavailable("a segment that could not be synced before");
+  File* const file = written_ ? written_.get() : memory_.file();
+  Status synced = file != nullptr ? file->sync() : Status();
+  sync_failed_ = !synced.ok();
+  return synced;
+}
+
+SegmentMemory Segment::park() {
+  written_.reset();
+  return std::move(memory_);
+}
+
+void Segment::load(SegmentMemory memory, std::size_t end) {
+  memory_ = std::move(memory);
+  committed_.store(end, std::memory_order_release);
+}
+
+void Segment::close_in_child() {
+  if (written_) written_->close_in_child();
+  if (memory_.is_mapped()) memory_.file()->close_in_child();
 }
 
 }  // namespace log_aggregator

@@ -74,7 +74,8 @@ std::vector<std::uint64_t> numbers_of(const std::vector<std::string>& records,
   std::vector<std::uint64_t> numbers;
   numbers.reserve(records.size());
   for (const std::string& record : records) {
-    numbers.push_back(std::uint64_t(parser.parse(record)[name]));
+    std::uint64_t number = 0;
+    if (parser.parse(record)[name].get(number) == simdjson::SUCCESS) numbers.push_back(number);
   }
   return numbers;
 }

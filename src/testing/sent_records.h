@@ -15,7 +15,7 @@ std::string decoded(std::string_view encoding, std::string_view body);
 // The records of a decoded body, minified, by its Content-Type. Throws where it is not valid.
 std::vector<std::string> records_of(std::string_view content_type, std::string_view body);
 
-// The member `name` of each record, a number. Throws where one has none.
+// The member `name`, a number, of each record that has one: the handler's own notices have none.
 std::vector<std::uint64_t> numbers_of(const std::vector<std::string>& records,
                                       std::string_view name);
 

@@ -6,7 +6,6 @@ import base64
 import http.client
 import json
 import os
-import random
 import signal
 import socket
 import sqlite3
@@ -213,58 +212,6 @@ def test_a_stopped_collector_exits_with_0_and_leaves_one_file(collector, signal_
     files = sorted(path.name for path in collector.store.parent.glob("logs.sqlite*"))
     assert files == ["logs.sqlite"]
     assert collector.store.stat().st_mode & 0o777 == 0o600
-
-
-def test_no_acknowledged_record_is_lost_or_doubled_when_the_collector_is_killed(collector):
-    """Two senders number their batches, and send again what was not acknowledged."""
-    seed = random.randrange(1 << 32)
-    print(f"seed {seed}")
-    pauses = random.Random(seed)
-    batch_records = 50
-    stop = threading.Event()
-    acknowledged: list[str] = []
-    sent: list[str] = []
-
-    def send(sender: int) -> None:
-        batch = 0
-        while not stop.is_set():
-            first = batch * batch_records
-            names = [f"{sender}-{first + i}" for i in range(batch_records)]
-            headers = {
-                "Log-Aggregator-Journal": f"00000000-0000-4000-8000-{sender:012}",
-                "Log-Aggregator-Sequence": f"{first}-{first + batch_records - 1}",
-            }
-            sent.extend(names)
-            while not stop.is_set():
-                try:
-                    answer = collector.post([{"message": name} for name in names], headers)
-                except (OSError, http.client.HTTPException):
-                    stop.wait(0.01)
-                    continue
-                assert answer.status == 200, answer
-                acknowledged.extend(names)
-                break
-            batch += 1
-
-    senders = [threading.Thread(target=send, args=(number,)) for number in (1, 2)]
-    for sender in senders:
-        sender.start()
-    for _ in range(8):
-        goal = len(acknowledged) + pauses.randrange(100, 2000)
-        deadline = time.monotonic() + 20
-        while len(acknowledged) < goal and time.monotonic() < deadline:
-            time.sleep(0.001)
-        collector.kill()
-        collector.start()
-    stop.set()
-    for sender in senders:
-        sender.join()
-
-    stored = [each["message"] for each in collector.records()]
-    assert len(acknowledged) > 800
-    assert len(stored) == len(set(stored)), "a record is stored twice"
-    assert set(acknowledged) <= set(stored), "an acknowledged record is lost"
-    assert set(stored) <= set(sent)
 
 
 def test_a_store_that_fails_is_503_and_is_used_again_when_it_can_be(collector):

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
+import shutil
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +15,8 @@ from collections.abc import Callable
 import pytest
 
 from log_aggregator_handler.testing import LogApi
+from reliability.answers import SPOILS, SpoilingProxy
+from reliability.puppet import identity as expect_identity
 
 RECORDS = 200
 
@@ -215,3 +222,87 @@ def test_flush_is_false_if_anything_logged_before_was_dropped(log_api, make_hand
 def test_flush_without_records_is_true_and_opens_no_connection(log_api, make_handler):
     assert make_handler().flush() is True
     assert log_api.requests == []
+
+
+# ---- what the API has stored, and the handler does not know it
+
+
+@pytest.mark.parametrize("with_spool", [True, False], ids=["spool", "memory"])
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_after_a_spoilt_answer_records_are_sent_again_and_stored_once(
+    collector, make_handler, logger, tmp_path, spoil, with_spool
+):
+    options = {"spool_dir": tmp_path / "spool"} if with_spool else {}
+    with SpoilingProxy(collector.port, SPOILS[spoil], times=3) as proxy:
+        handler = make_handler(
+            proxy.endpoint, timeout=0.4, retry_attempts=100, flush_interval=60, **options
+        )
+        logger.addHandler(handler)
+        for i in range(300):
+            logger.info("%d", i)
+        assert handler.flush(30), handler.stats()
+        handler.close()
+    stored = [int(record["message"]) for record in collector.records()]
+    twice = len(stored) - len(set(stored))
+    expect_identity(spoil, handler.stats(), stored=len(set(stored)), twice=twice)
+    assert stored == list(range(300))
+    assert proxy.spoilt == 3
+    assert handler.stats()["retries"] >= 1  # libcurl itself sends again on a connection of old
+
+
+# ---- names
+
+
+@pytest.fixture
+def in_a_world_whose_resolver_never_answers(tmp_path):
+    """The words before a command that runs it there."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("a resolver that never answers: only root can put one in place, by unshare")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silence:
+        try:
+            silence.bind(("127.53.53.53", 53))
+        except OSError as error:
+            pytest.skip(f"a resolver that never answers: {error}")
+        configuration = tmp_path / "resolv.conf"
+        configuration.write_text("nameserver 127.53.53.53\noptions timeout:30 attempts:1\n")
+        place = f"mount --bind {configuration} $(readlink -f /etc/resolv.conf)"
+        words = ["unshare", "--mount", "sh", "-c", f'{place} && exec "$@"', "sh"]
+        if subprocess.run([*words, "true"], capture_output=True, check=False).returncode != 0:
+            pytest.skip("a resolver that never answers: no mount namespaces here")
+        yield words
+
+
+def test_a_resolver_that_hangs_holds_up_neither_log_calls_nor_the_end(
+    in_a_world_whose_resolver_never_answers,
+):
+    program = """
+import logging, sys, time
+from log_aggregator_handler import LogAggregatorHandler
+handler = LogAggregatorHandler(
+    "http://logs.example.org/api/logs", timeout=0.5, close_timeout=1.0, retry_attempts=0)
+logger = logging.Logger("app")
+logger.addHandler(handler)
+slowest = 0.0
+for i in range(1000):
+    start = time.monotonic()
+    logger.info("%d", i)
+    slowest = max(slowest, time.monotonic() - start)
+start = time.monotonic()
+handler.close()
+print(slowest, time.monotonic() - start, sum(handler.stats()["dropped"].values()))
+"""
+    began = time.monotonic()
+    done = subprocess.run(
+        [*in_a_world_whose_resolver_never_answers, sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    took = time.monotonic() - began
+    assert done.returncode == 0, done.stderr
+    slowest, closing, dropped = map(float, done.stdout.split())
+    assert slowest < 0.7
+    assert closing < 1.0 + 2
+    assert dropped == 1000
+    assert took < 15  # half of what the resolver waits

@@ -41,6 +41,11 @@ def test_all_other_options_are_keyword_only_with_their_defaults():
         "batch_size": None,
         "batch_bytes": 1 << 20,
         "flush_interval": 0.2,
+        "spool_dir": None,
+        "spool_max_bytes": 1 << 30,
+        "segment_bytes": 1 << 20,
+        "durability": "process",
+        "sync_interval": 1.0,
         "queue_bytes": 64 << 20,
         "overflow": "drop_newest",
         "block_timeout": 1.0,
@@ -80,13 +85,13 @@ def test_all_eight_work_by_position(log_api, logger):
         *[
             (name, value, ValueError)
             for name in ("timeout", "retry_delay", "flush_interval", "block_timeout",
-                         "close_timeout", "auth_ttl")
+                         "close_timeout", "auth_ttl", "sync_interval")
             for value in (-1, -0.001, math.nan, math.inf, -math.inf)
         ],
         *[
             (name, value, TypeError)
             for name in ("timeout", "retry_delay", "flush_interval", "block_timeout",
-                         "close_timeout", "auth_ttl")
+                         "close_timeout", "auth_ttl", "sync_interval")
             for value in ("5", None, [1], True, 1j)
         ],
         ("timeout", 0, ValueError),
@@ -102,6 +107,17 @@ def test_all_eight_work_by_position(log_api, logger):
         ("batch_bytes", 0, ValueError),
         ("queue_bytes", 65_535, ValueError),
         ("max_record_bytes", 1023, ValueError),
+        *[(name, value, error)
+          for name in ("spool_max_bytes", "segment_bytes")
+          for value, error in ((-1, ValueError), (0, ValueError), (2**70, ValueError),
+                               ("5", TypeError), (5.0, TypeError), (True, TypeError),
+                               (None, TypeError))],
+        ("spool_dir", 5, TypeError),
+        ("spool_dir", b"/tmp", TypeError),
+        ("spool_dir", "a\nb", ValueError),
+        ("spool_dir", "a\0b", ValueError),
+        ("durability", "disk", ValueError),
+        ("durability", None, ValueError),
         ("batch_size", 2**70, ValueError),
         *[(name, value, TypeError)
           for name in ("verify_ssl", "background") for value in (1, 0, None, "yes")],
@@ -134,6 +150,19 @@ def test_all_eight_work_by_position(log_api, logger):
 def test_a_wrong_option_is_refused_at_construction_and_named(option, value, error):
     with pytest.raises(error, match=option):
         LogAggregatorHandler(ENDPOINT, **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("spool_max_bytes", (1 << 20) - 1),
+        ("segment_bytes", (1 << 16) - 1),
+        ("segment_bytes", (64 << 20) + 1),
+    ],
+)
+def test_a_size_of_the_spool_that_is_out_of_range_is_refused(tmp_path, option, value):
+    with pytest.raises(ValueError, match=option):
+        LogAggregatorHandler(ENDPOINT, spool_dir=tmp_path / "spool", **{option: value})
 
 
 def test_an_unknown_option_is_a_type_error():
@@ -293,6 +322,79 @@ def test_queue_bytes_bounds_the_queue_and_overflow_says_who_goes(
     handler.flush()
     arrived = {int(record["message"].split()[0]) for record in log_api.records}
     assert (499 in arrived) == (overflow == "drop_oldest")
+
+
+@pytest.mark.parametrize("kind", [str, pathlib.Path])
+def test_spool_dir_is_made_and_holds_what_waits(log_api, make_handler, logger, tmp_path, kind):
+    log_api.hang()
+    logger.addHandler(make_handler(spool_dir=kind(tmp_path / "spool")))
+    logger.info("to be found in a file")
+    [journal] = (tmp_path / "spool").iterdir()
+    files = [path.read_bytes() for path in journal.glob("*.segment")]
+    assert b"to be found in a file" in b"".join(files)
+    log_api.recover()
+
+
+def test_spool_max_bytes_takes_the_place_of_queue_bytes(log_api, make_handler, logger, tmp_path):
+    log_api.hang()
+    handler = make_handler(
+        spool_dir=tmp_path / "spool", spool_max_bytes=1 << 20, queue_bytes=64 << 20
+    )
+    logger.addHandler(handler)
+    for _ in range(3000):
+        logger.info("x" * 500)
+    stats = handler.stats()
+    assert 900_000 < stats["pending_bytes"] <= 1 << 20
+    assert stats["dropped"]["queue_full"] == 3000 - stats["pending"]
+    log_api.recover()
+
+
+@pytest.mark.parametrize("segment_bytes", [1 << 16, 1 << 18])
+def test_segment_bytes_is_the_size_of_a_file(
+    log_api, make_handler, logger, tmp_path, segment_bytes
+):
+    log_api.hang()
+    logger.addHandler(make_handler(spool_dir=tmp_path / "spool", segment_bytes=segment_bytes))
+    for _ in range(1000):
+        logger.info("x" * 500)
+    sizes = {path.stat().st_size for path in (tmp_path / "spool").rglob("*.segment")}
+    assert sizes == {segment_bytes}
+    log_api.recover()
+
+
+def test_durability_power_syncs_every_sync_interval(log_api, make_handler, logger, tmp_path):
+    log_api.hang()
+    handlers = {
+        durability: make_handler(
+            spool_dir=tmp_path / durability, durability=durability, sync_interval=0.05
+        )
+        for durability in ("power", "process")
+    }
+    logger.handlers = list(handlers.values())
+    for _ in range(100):
+        logger.info("x")
+    deadline = time.monotonic() + 20
+    while handlers["power"].stats()["durable"] < 100 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert handlers["power"].stats()["durable"] == 100
+    assert handlers["process"].stats()["durable"] == 0
+    log_api.recover()
+
+
+def test_sync_interval_is_how_long_a_record_may_wait_for_its_sync(
+    log_api, make_handler, logger, tmp_path
+):
+    log_api.hang()
+    handler = make_handler(spool_dir=tmp_path / "spool", durability="power", sync_interval=3600)
+    logger.addHandler(handler)
+    logger.info("the first is synced at once")
+    deadline = time.monotonic() + 20
+    while handler.stats()["durable"] < 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    logger.info("the second is not")
+    handler.flush(timeout=0.3)
+    assert handler.stats()["durable"] == 1
+    log_api.recover()
 
 
 def test_a_flood_of_debug_leaves_room_for_errors(log_api, make_handler, logger):

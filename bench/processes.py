@@ -1,0 +1,73 @@
+"""What the groups of ./run bench share: the servers and the measured programs, as processes."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / "release" / "bench"
+SINK = BUILD / "log_aggregator_sink"
+COLLECTOR = Path(sys.executable).with_name("log-aggregator")
+
+
+@contextmanager
+def server(*command: str | Path) -> Iterator[tuple[str, int]]:
+    """A server that prints `listening on URL`; its URL and process id."""
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    try:
+        line = process.stdout.readline()
+        if not line.startswith("listening on "):
+            sys.exit(f"{command[0]} did not start")
+        yield line.split()[-1], process.pid
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+@contextmanager
+def collector() -> Iterator[tuple[str, int]]:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / "build") as folder,
+        server(
+            *(COLLECTOR, "serve", "--listen", "127.0.0.1:0", "--store", f"sqlite:{folder}/logs.db")
+        ) as found,
+    ):
+        yield found
+
+
+def run_workload(*arguments: object, program: str = "workloads.py") -> dict[str, Any]:
+    return run_program(sys.executable, ROOT / "bench" / program, *arguments)
+
+
+def run_program(*command: object) -> dict[str, Any]:
+    """The JSON object that it prints."""
+    done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))} failed")
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def read_stats(url: str) -> dict[str, int]:
+    """What was posted to the sink since the last call."""
+    with urlopen(f"{url}/stats", timeout=10) as answer:
+        stats: dict[str, int] = json.load(answer)
+    return stats
+
+
+def process_usage(pid: int) -> tuple[float, int]:
+    """CPU seconds and peak bytes of another process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    ticks = int(fields[11]) + int(fields[12])
+    status = Path(f"/proc/{pid}/status").read_text()
+    peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return ticks / os.sysconf("SC_CLK_TCK"), int(peak.split()[1]) * 1024
