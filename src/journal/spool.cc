@@ -128,6 +128,8 @@ Status Spool::make(const std::string& directory) {
 Result<std::unique_ptr<Spool>> Spool::adopt(Files& files, const std::string& root,
                                             const std::string& id) {
   auto spool = std::make_unique<Spool>(files, root, id);
+  // What is no directory of ours, or leads to another, is not to be locked, delivered or removed.
+  if (Status ours = files.check_private_directory(spool->directory_); !ours.ok()) return ours;
   Status adopted = spool->take_lock(spool->directory_, Files::Open::to_write);
   // Left by one that died while it removed it.
   if (adopted.code() == StatusCode::not_found) {

@@ -352,7 +352,7 @@ def test_a_disk_that_is_full_loses_nothing_silently_and_drains_when_it_is_mended
         identity(f"full {kind}", stats)
         assert stats["accepted"] == 20_100
         assert stats["dropped"]["queue_full"] > 0
-        wait_for(lambda: "the spool takes no records" in app.errors(), "the report")
+        wait_for(lambda: "trouble with the spool" in app.errors(), "the report")
         disk.mend()
         log_api.recover()
         app.flush()
