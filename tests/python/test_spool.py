@@ -268,10 +268,10 @@ def leave_behind(puppet, collector, spool):
     app = puppet(collector.endpoint, spool_dir=spool, segment_bytes=SEGMENT_BYTES, timeout=60)
     app.log(700, TEXT)
     assert app.flush()
-    os.kill(collector.pid, signal.SIGSTOP)
+    collector.kill()
     app.log(1300, TEXT, first=700)
     app.kill()
-    os.kill(collector.pid, signal.SIGCONT)
+    collector.start()
     [directory] = [path for path in spool.iterdir() if path.is_dir()]
     return directory
 
