@@ -87,7 +87,7 @@ Status prepare_schema(Database& database) {
   if (!version.ok()) return version.status();
   if (Status ours = check_origin(database, version.value()); !ours.ok()) return ours;
   for (std::int64_t step = version.value(); step < kVersion; ++step) {
-    const Status done = database.run(kSteps[static_cast<std::size_t>(step)]);
+    Status done = database.run(kSteps[static_cast<std::size_t>(step)]);
     if (!done.ok()) return done;
   }
   return {};

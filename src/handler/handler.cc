@@ -137,7 +137,7 @@ class Handler::Impl final : private ForkAware {
  public:
   Impl(Options options, Endpoint endpoint)
       : settings_(std::make_shared<Settings>(std::move(options), std::move(endpoint))) {}
-  ~Impl();
+  ~Impl() override;
 
   // Makes it ready for use, forks included.
   Status open();

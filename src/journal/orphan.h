@@ -75,8 +75,8 @@ class Orphanage {
  public:
   Orphanage(Files& files, std::string root);
 
-  // The next orphan that is there. Null after the last one; the call after that looks again from the
-  // beginning.
+  // The next orphan that is there. Null after the last one; the call after that looks again from
+  // the beginning.
   std::unique_ptr<Orphan> next();
 
  private:
