@@ -129,7 +129,8 @@ Result<std::unique_ptr<Spool>> Spool::adopt(Files& files, const std::string& roo
                                             const std::string& id) {
   auto spool = std::make_unique<Spool>(files, root, id);
   // What is no directory of ours, or leads to another, is not to be locked, delivered or removed.
-  if (Status ours = files.check_private_directory(spool->directory_); !ours.ok()) return ours;
+  const Status ours = files.check_private_directory(spool->directory_);
+  if (!ours.ok()) return Status(StatusCode::not_found, ours.message());
   Status adopted = spool->take_lock(spool->directory_, Files::Open::to_write);
   // Left by one that died while it removed it.
   if (adopted.code() == StatusCode::not_found) {
