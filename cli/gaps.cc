@@ -14,6 +14,7 @@
 
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/spool_text.h"
 #include "cli/terminal_text.h"
 #include "collector/http/uuid.h"
 
@@ -47,13 +48,6 @@ struct JournalGaps {
   std::uint64_t skipped_count = 0;
   bool truncated = false;
 };
-
-// "12,345"
-std::string readable(std::uint64_t number) {
-  std::string text = std::to_string(number);
-  for (std::size_t end = text.size(); end > 3; end -= 3) text.insert(end - 3, 1, ',');
-  return text;
-}
 
 // ---- reading the answer
 
@@ -105,8 +99,8 @@ std::optional<JournalGaps> read_journal(dom::element element) {
 
 void print_ranges(const char* kind, const std::vector<Range>& ranges) {
   for (const Range& range : ranges) {
-    std::printf("  %-8s %20s - %-20s %15s\n", kind, readable(range.first).c_str(),
-                readable(range.last).c_str(), readable(range.last - range.first + 1).c_str());
+    std::printf("  %-8s %20s - %-20s %15s\n", kind, number_text(range.first).c_str(),
+                number_text(range.last).c_str(), number_text(range.last - range.first + 1).c_str());
   }
 }
 
@@ -117,8 +111,8 @@ void print_journal(const JournalGaps& journal) {
     std::printf(", last heard of %s", neutralised(journal.last_seen).c_str());
   }
   std::printf("\n  %s stored, %s missing, %s skipped, up to number %s\n",
-              readable(journal.stored).c_str(), readable(journal.missing_count).c_str(),
-              readable(journal.skipped_count).c_str(), readable(journal.last).c_str());
+              number_text(journal.stored).c_str(), number_text(journal.missing_count).c_str(),
+              number_text(journal.skipped_count).c_str(), number_text(journal.last).c_str());
   if (!journal.missing.empty() || !journal.skipped.empty()) {
     std::printf("  %-8s %20s   %-20s %15s\n", "", "first", "last", "records");
   }
@@ -213,8 +207,8 @@ void GapsCommand::print_sum() const {
     std::printf("no gaps%s\n", journals_ == 0 ? "" : " in these journals");
     return;
   }
-  std::printf("%s missing and %s skipped in %s %s\n", readable(missing_).c_str(),
-              readable(skipped_).c_str(), readable(journals_).c_str(),
+  std::printf("%s missing and %s skipped in %s %s\n", number_text(missing_).c_str(),
+              number_text(skipped_).c_str(), number_text(journals_).c_str(),
               journals_ == 1 ? "journal" : "journals");
 }
 

@@ -34,14 +34,9 @@ std::optional<std::string> set_parameter(Query& query, const std::string& name,
   } else if (name == "host") {
     query.host = value;
   } else if (name == "limit") {
-    const auto limit = parse_integer(value);
-    if (!limit || *limit < 1 || *limit > kMaxLimit) {
-      return "limit must be a number from 1 to " + std::to_string(kMaxLimit);
-    }
-    query.limit = static_cast<std::size_t>(*limit);
+    return set_limit(query.limit, kMaxLimit, value);
   } else if (name == "before") {
-    query.before = parse_integer(value);
-    if (!query.before) return "before must be the \"next\" of an answer";
+    return set_before(query.before, value);
   } else {
     return "unknown parameter: " + name;
   }

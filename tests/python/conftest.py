@@ -6,12 +6,14 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from log_aggregator_handler import LogAggregatorHandler
 from log_aggregator_handler.testing import LogApi, log_api
+from reliability.puppet import Puppet
 
 __all__ = ["log_api"]
 
@@ -84,3 +86,23 @@ def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    """Where a spool may be made."""
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def puppet() -> Iterator[Callable[..., Puppet]]:
+    """Makes applications; all end with the test."""
+    made: list[Puppet] = []
+
+    def make(endpoint: str, **options: Any) -> Puppet:
+        made.append(Puppet(endpoint, **options))
+        return made[-1]
+
+    yield make
+    for app in made:
+        app.kill()

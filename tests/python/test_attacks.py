@@ -25,11 +25,6 @@ CANARY = "canary-4711-token"
 PAIR = base64.b64encode(f"user:{CANARY}".encode()).decode()
 
 
-@pytest.fixture
-def spool(tmp_path):
-    return tmp_path / "spool"
-
-
 # ---- secrets in output
 
 

@@ -14,22 +14,7 @@ import threading
 
 import pytest
 
-from reliability.puppet import Puppet, identity
-
-
-@pytest.fixture
-def puppet():
-    """Makes applications; all end with the test."""
-    made = []
-
-    def make(endpoint, **options):
-        made.append(Puppet(endpoint, **options))
-        return made[-1]
-
-    yield make
-    for app in made:
-        app.kill()
-
+from reliability.puppet import identity
 
 # ---- signals
 

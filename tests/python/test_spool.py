@@ -25,25 +25,6 @@ SEGMENT_BYTES = 1 << 16
 TEXT = "x" * 400
 
 
-@pytest.fixture
-def spool(tmp_path):
-    return tmp_path / "spool"
-
-
-@pytest.fixture
-def puppet():
-    """Makes applications; all end with the test."""
-    made = []
-
-    def make(endpoint, **options):
-        made.append(Puppet(endpoint, **options))
-        return made[-1]
-
-    yield make
-    for app in made:
-        app.kill()
-
-
 def wait_for(condition, what, timeout=30.0):
     deadline = time.monotonic() + timeout
     while not condition():
