@@ -116,7 +116,7 @@ TEST_F(ApiTest, WhatWasGivenUpGoesToTheStoreWithoutRecordsToo) {
   EXPECT_EQ(answer.status, 200);
   EXPECT_EQ(answer.body, R"({"stored":0,"duplicates":0})");
   ASSERT_EQ(store_.last_batch.skipped.size(), 1);
-  EXPECT_EQ(store_.last_batch.skipped[0], (Interval{3, 5}));
+  EXPECT_EQ(store_.last_batch.skipped[0], (SequenceRange{3, 5}));
 }
 
 TEST_F(ApiTest, UnknownPathsAre404AndOtherMethods405) {

@@ -40,10 +40,11 @@ void write_count(JsonWriter& json, std::string_view name, std::uint64_t count) {
   json.integer(static_cast<std::int64_t>(count));
 }
 
-void write_ranges(JsonWriter& json, std::string_view name, const std::vector<Interval>& ranges) {
+void write_ranges(JsonWriter& json, std::string_view name,
+                  const std::vector<SequenceRange>& ranges) {
   json.key(name);
   json.begin_array();
-  for (const Interval& each : ranges) {
+  for (const SequenceRange& each : ranges) {
     json.begin_array();
     json.integer(static_cast<std::int64_t>(each.first));
     json.integer(static_cast<std::int64_t>(each.last));

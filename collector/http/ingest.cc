@@ -9,9 +9,9 @@
 #include "collector/http/decompress.h"
 #include "collector/http/json_text.h"
 #include "collector/http/uuid.h"
-#include "collector/store/interval_set.h"
 #include "collector/timestamp.h"
 #include "log_aggregator/json_writer.h"
+#include "src/base/sequence_ranges.h"
 #include "src/base/text.h"
 
 namespace log_aggregator::collector {
@@ -36,21 +36,21 @@ std::string_view media_type(const HttpRequest& request) {
 
 // What a request says of the numbers of its sender's journal.
 struct Numbering {
-  std::string journal;              // empty: none
-  std::vector<Interval> intervals;  // of the records of the body; none where it has no records
-  std::vector<Interval> skipped;    // given up
+  std::string journal;                   // empty: none
+  std::vector<SequenceRange> intervals;  // of the records of the body; none where it has no records
+  std::vector<SequenceRange> skipped;    // given up
 };
 
 // None where the request does not have the header.
-std::variant<std::vector<Interval>, HttpError> read_ranges(const HttpRequest& request,
-                                                           std::string_view name) {
+std::variant<std::vector<SequenceRange>, HttpError> read_ranges(const HttpRequest& request,
+                                                                std::string_view name) {
   const auto text = request.header(name);
-  if (!text) return std::vector<Interval>{};
+  if (!text) return std::vector<SequenceRange>{};
   if (text->size() > kMaxRangesBytes) {
     return HttpError{
         400, std::string(name) + " is longer than " + std::to_string(kMaxRangesBytes) + " bytes"};
   }
-  auto ranges = parse_intervals(*text);
+  auto ranges = parse_ranges(*text);
   if (!ranges.ok()) return HttpError{400, std::string(name) + " " + ranges.status().message()};
   return std::move(ranges).value();
 }
@@ -80,8 +80,8 @@ std::variant<Numbering, HttpError> read_numbering(const HttpRequest& request) {
   if (auto* error = std::get_if<HttpError>(&intervals)) return std::move(*error);
   auto skipped = read_ranges(request, kSkippedHeader);
   if (auto* error = std::get_if<HttpError>(&skipped)) return std::move(*error);
-  return Numbering{*std::move(uuid), std::get<std::vector<Interval>>(std::move(intervals)),
-                   std::get<std::vector<Interval>>(std::move(skipped))};
+  return Numbering{*std::move(uuid), std::get<std::vector<SequenceRange>>(std::move(intervals)),
+                   std::get<std::vector<SequenceRange>>(std::move(skipped))};
 }
 
 std::vector<std::string_view> split_lines(std::string_view body, std::size_t most) {
@@ -214,11 +214,11 @@ void RecordParser::replace_ids(std::string& json) const {
 // Steps through the numbers of intervals.
 class SequenceCursor {
  public:
-  explicit SequenceCursor(const std::vector<Interval>& intervals) : intervals_(intervals) {}
+  explicit SequenceCursor(const std::vector<SequenceRange>& intervals) : intervals_(intervals) {}
 
   std::optional<std::uint64_t> next() {
     if (index_ == intervals_.size()) return std::nullopt;
-    const Interval& interval = intervals_[index_];
+    const SequenceRange& interval = intervals_[index_];
     const std::uint64_t number = interval.first + offset_;
     ++offset_;
     if (number == interval.last) {
@@ -229,7 +229,7 @@ class SequenceCursor {
   }
 
  private:
-  const std::vector<Interval>& intervals_;
+  const std::vector<SequenceRange>& intervals_;
   std::size_t index_ = 0;
   std::uint64_t offset_ = 0;
 };

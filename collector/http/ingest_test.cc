@@ -155,14 +155,14 @@ TEST(Ingest, ReadsWhatWasGivenUpBesideTheRecordsOrWithoutAny) {
   const Ingest both = parse(with_skipped(numbered("{\"message\":\"a\"}", "9"), "3-5,7"));
   EXPECT_EQ(both.batch.records.size(), 1);
   EXPECT_EQ(both.batch.received_us, kNow);
-  EXPECT_THAT(both.batch.skipped, ElementsAre(Interval{3, 5}, Interval{7, 7}));
+  EXPECT_THAT(both.batch.skipped, ElementsAre(SequenceRange{3, 5}, SequenceRange{7, 7}));
   for (const char* type : {"application/json", "application/x-ndjson"}) {
     const Ingest alone = parse(skipped_only("", type));
     EXPECT_THAT(alone.batch.records, IsEmpty());
-    EXPECT_THAT(alone.batch.skipped, ElementsAre(Interval{3, 5}));
+    EXPECT_THAT(alone.batch.skipped, ElementsAre(SequenceRange{3, 5}));
   }
   EXPECT_THAT(parse(skipped_only("[]", "application/json")).batch.skipped,
-              ElementsAre(Interval{3, 5}));
+              ElementsAre(SequenceRange{3, 5}));
 }
 
 TEST(Ingest, RefusesRecordsOfAJournalWithoutTheirNumbers) {

@@ -25,16 +25,16 @@ class Reader {
  private:
   void advance() {
     const auto next = source_();
-    current_ = next.value_or(Interval{kNone, kNone});
+    current_ = next.value_or(SequenceRange{kNone, kNone});
     if (next) taken_ += next->last - next->first + 1;
   }
 
   const IntervalSource& source_;
-  Interval current_;
+  SequenceRange current_;
   std::uint64_t taken_ = 0;  // numbers of all intervals so far
 };
 
-void add_range(Interval range, std::size_t max_ranges, std::vector<Interval>& ranges,
+void add_range(SequenceRange range, std::size_t max_ranges, std::vector<SequenceRange>& ranges,
                std::uint64_t& count, bool& truncated) {
   count += range.last - range.first + 1;
   if (ranges.size() < max_ranges) {

@@ -8,7 +8,7 @@
 #include <optional>
 #include <vector>
 
-#include "collector/store/interval_set.h"
+#include "src/base/sequence_ranges.h"
 
 namespace log_aggregator::collector {
 
@@ -17,8 +17,8 @@ struct Gaps {
   std::uint64_t last = 0;    // the highest that is stored or given up
   // Numbers below `last` that are neither, and those given up that are not stored after all. The
   // counts are exact; of the ranges only the first are kept where `truncated`.
-  std::vector<Interval> missing;
-  std::vector<Interval> skipped;
+  std::vector<SequenceRange> missing;
+  std::vector<SequenceRange> skipped;
   std::uint64_t missing_count = 0;
   std::uint64_t skipped_count = 0;
   bool truncated = false;
@@ -27,7 +27,7 @@ struct Gaps {
 };
 
 // Gives the intervals of a set in ascending order, then nothing.
-using IntervalSource = std::function<std::optional<Interval>()>;
+using IntervalSource = std::function<std::optional<SequenceRange>()>;
 
 // Journals count from 1; one that has a number 0 counts from there. Keeps at most `max_ranges` of
 // each kind, however many intervals there are.

@@ -13,14 +13,14 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-IntervalSource source_of(const std::vector<Interval>& intervals) {
-  return [intervals, next = std::size_t{0}]() mutable -> std::optional<Interval> {
+IntervalSource source_of(const std::vector<SequenceRange>& intervals) {
+  return [intervals, next = std::size_t{0}]() mutable -> std::optional<SequenceRange> {
     if (next == intervals.size()) return std::nullopt;
     return intervals[next++];
   };
 }
 
-Gaps find(const std::vector<Interval>& stored, const std::vector<Interval>& skipped,
+Gaps find(const std::vector<SequenceRange>& stored, const std::vector<SequenceRange>& skipped,
           std::size_t max_ranges = 100) {
   return find_gaps(source_of(stored), source_of(skipped), max_ranges);
 }
@@ -42,7 +42,7 @@ TEST(FindGaps, AJournalWithoutHolesHasNoneWhetherItBeginsAtOneOrAtZero) {
 
 TEST(FindGaps, WhatIsBeforeBetweenIsMissingAndWhatIsBehindIsNot) {
   const Gaps gaps = find({{3, 5}, {9, 9}}, {});
-  EXPECT_THAT(gaps.missing, ElementsAre(Interval{1, 2}, Interval{6, 8}));
+  EXPECT_THAT(gaps.missing, ElementsAre(SequenceRange{1, 2}, SequenceRange{6, 8}));
   EXPECT_EQ(gaps.missing_count, 5);
   EXPECT_EQ(gaps.stored, 4);
   EXPECT_EQ(gaps.last, 9);
@@ -50,37 +50,38 @@ TEST(FindGaps, WhatIsBeforeBetweenIsMissingAndWhatIsBehindIsNot) {
 
 TEST(FindGaps, WhatWasGivenUpIsNotMissing) {
   const Gaps gaps = find({{1, 5}, {12, 12}}, {{6, 8}, {10, 10}});
-  EXPECT_THAT(gaps.missing, ElementsAre(Interval{9, 9}, Interval{11, 11}));
-  EXPECT_THAT(gaps.skipped, ElementsAre(Interval{6, 8}, Interval{10, 10}));
+  EXPECT_THAT(gaps.missing, ElementsAre(SequenceRange{9, 9}, SequenceRange{11, 11}));
+  EXPECT_THAT(gaps.skipped, ElementsAre(SequenceRange{6, 8}, SequenceRange{10, 10}));
   EXPECT_EQ(gaps.skipped_count, 4);
 }
 
 TEST(FindGaps, WhatWasGivenUpBehindTheLastStoredIsTheHighestKnown) {
   const Gaps gaps = find({{1, 5}}, {{8, 9}});
-  EXPECT_THAT(gaps.missing, ElementsAre(Interval{6, 7}));
+  EXPECT_THAT(gaps.missing, ElementsAre(SequenceRange{6, 7}));
   EXPECT_EQ(gaps.last, 9);
 }
 
 TEST(FindGaps, WhatIsStoredAndGivenUpCountsAsStored) {
   const Gaps gaps = find({{3, 4}, {7, 8}}, {{1, 10}});
-  EXPECT_THAT(gaps.skipped, ElementsAre(Interval{1, 2}, Interval{5, 6}, Interval{9, 10}));
+  EXPECT_THAT(gaps.skipped,
+              ElementsAre(SequenceRange{1, 2}, SequenceRange{5, 6}, SequenceRange{9, 10}));
   EXPECT_THAT(gaps.missing, IsEmpty());
   EXPECT_FALSE(find({{1, 10}}, {{3, 4}}).any());
 }
 
 TEST(FindGaps, NamesOnlyTheFirstRangesAndCountsAll) {
   const Gaps gaps = find({{2, 2}, {4, 4}, {6, 6}}, {{8, 8}}, 2);
-  EXPECT_THAT(gaps.missing, ElementsAre(Interval{1, 1}, Interval{3, 3}));
+  EXPECT_THAT(gaps.missing, ElementsAre(SequenceRange{1, 1}, SequenceRange{3, 3}));
   EXPECT_EQ(gaps.missing_count, 4);
-  EXPECT_THAT(gaps.skipped, ElementsAre(Interval{8, 8}));
+  EXPECT_THAT(gaps.skipped, ElementsAre(SequenceRange{8, 8}));
   EXPECT_TRUE(gaps.truncated);
   EXPECT_FALSE(find({{2, 2}, {4, 4}}, {}, 2).truncated);
 }
 
 TEST(FindGaps, WorksAtBothEndsOfTheNumbers) {
   const Gaps gaps = find({{kMaxSequence, kMaxSequence}}, {{0, 0}});
-  EXPECT_THAT(gaps.skipped, ElementsAre(Interval{0, 0}));
-  EXPECT_THAT(gaps.missing, ElementsAre(Interval{1, kMaxSequence - 1}));
+  EXPECT_THAT(gaps.skipped, ElementsAre(SequenceRange{0, 0}));
+  EXPECT_THAT(gaps.missing, ElementsAre(SequenceRange{1, kMaxSequence - 1}));
   EXPECT_EQ(gaps.last, kMaxSequence);
   EXPECT_EQ(find({}, {{0, kMaxSequence}}).skipped_count, kMaxSequence + 1);
 }
@@ -89,25 +90,25 @@ TEST(FindGaps, PutsEveryNumberWhereAModelPutsIt) {
   log_aggregator::testing::Random random;
   for (int round = 0; round < 500; ++round) {
     constexpr std::uint64_t kNumbers = 60;
-    IntervalSet stored;
-    IntervalSet skipped;
+    SequenceRanges stored;
+    SequenceRanges skipped;
     for (std::uint64_t i = random.below(8); i > 0; --i) {
       const std::uint64_t first = 1 + random.below(kNumbers);
       (random.one_in(2) ? stored : skipped).add({first, first + random.below(6)});
     }
     std::uint64_t last = 0;
     for (const auto* set : {&stored, &skipped}) {
-      if (!set->intervals().empty()) last = std::max(last, set->intervals().back().last);
+      if (!set->ranges().empty()) last = std::max(last, set->ranges().back().last);
     }
-    const Gaps gaps = find(stored.intervals(), skipped.intervals());
-    IntervalSet missing;
-    IntervalSet given_up;
-    for (const Interval& each : gaps.missing) missing.add(each);
-    for (const Interval& each : gaps.skipped) given_up.add(each);
+    const Gaps gaps = find(stored.ranges(), skipped.ranges());
+    SequenceRanges missing;
+    SequenceRanges given_up;
+    for (const SequenceRange& each : gaps.missing) missing.add(each);
+    for (const SequenceRange& each : gaps.skipped) given_up.add(each);
     ASSERT_EQ(gaps.last, last);
-    ASSERT_EQ(gaps.stored, count_numbers(stored.intervals()));
-    ASSERT_EQ(gaps.missing_count, count_numbers(missing.intervals()));
-    ASSERT_EQ(gaps.skipped_count, count_numbers(given_up.intervals()));
+    ASSERT_EQ(gaps.stored, count_numbers(stored.ranges()));
+    ASSERT_EQ(gaps.missing_count, count_numbers(missing.ranges()));
+    ASSERT_EQ(gaps.skipped_count, count_numbers(given_up.ranges()));
     for (std::uint64_t number = 1; number <= last; ++number) {
       const bool have = stored.contains(number);
       ASSERT_EQ(given_up.contains(number), !have && skipped.contains(number)) << number;

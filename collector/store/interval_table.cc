@@ -8,7 +8,7 @@ namespace log_aggregator::collector {
 namespace {
 
 // With its neighbours. kMaxSequence leaves room for the one above.
-Interval widened(Interval range) {
+SequenceRange widened(SequenceRange range) {
   return {range.first == 0 ? 0 : range.first - 1, range.last + 1};
 }
 
@@ -33,8 +33,8 @@ Result<IntervalTable> IntervalTable::prepare(Database& database, const std::stri
   return made;
 }
 
-bool IntervalTable::load(std::int64_t journal, Interval range, IntervalSet& set) {
-  const Interval wide = widened(range);
+bool IntervalTable::load(std::int64_t journal, SequenceRange range, SequenceRanges& set) {
+  const SequenceRange wide = widened(range);
   find_.bind(1, journal);
   find_.bind(2, static_cast<std::int64_t>(wide.first));
   find_.bind(3, static_cast<std::int64_t>(wide.last));
@@ -47,14 +47,14 @@ bool IntervalTable::load(std::int64_t journal, Interval range, IntervalSet& set)
   return step == Statement::Step::done;
 }
 
-bool IntervalTable::save(std::int64_t journal, Interval range, const IntervalSet& set) {
-  const Interval wide = widened(range);
-  const auto first = std::min(wide.first, set.intervals().front().first);
+bool IntervalTable::save(std::int64_t journal, SequenceRange range, const SequenceRanges& set) {
+  const SequenceRange wide = widened(range);
+  const auto first = std::min(wide.first, set.ranges().front().first);
   remove_.bind(1, journal);
   remove_.bind(2, static_cast<std::int64_t>(first));
   remove_.bind(3, static_cast<std::int64_t>(wide.last));
   if (!remove_.run()) return false;
-  for (const Interval& interval : set.intervals()) {
+  for (const SequenceRange& interval : set.ranges()) {
     insert_.bind(1, journal);
     insert_.bind(2, static_cast<std::int64_t>(interval.first));
     insert_.bind(3, static_cast<std::int64_t>(interval.last));
@@ -63,12 +63,12 @@ bool IntervalTable::save(std::int64_t journal, Interval range, const IntervalSet
   return true;
 }
 
-bool IntervalTable::add(std::int64_t journal, Interval interval) {
-  IntervalSet set;
+bool IntervalTable::add(std::int64_t journal, SequenceRange interval) {
+  SequenceRanges set;
   if (!load(journal, interval, set)) return false;
-  const auto before = set.intervals();
+  const auto before = set.ranges();
   set.add(interval);
-  return set.intervals() == before || save(journal, interval, set);
+  return set.ranges() == before || save(journal, interval, set);
 }
 
 }  // namespace log_aggregator::collector

@@ -10,9 +10,9 @@
 #include <cstdint>
 #include <string>
 
-#include "collector/store/interval_set.h"
 #include "collector/store/sqlite.h"
 #include "log_aggregator/status.h"
+#include "src/base/sequence_ranges.h"
 
 namespace log_aggregator::collector {
 
@@ -22,11 +22,11 @@ class IntervalTable {
   static Result<IntervalTable> prepare(Database& database, const std::string& table);
 
   // What the journal has in `range` and, since what touches is to become one interval, next to it.
-  bool load(std::int64_t journal, Interval range, IntervalSet& set);
+  bool load(std::int64_t journal, SequenceRange range, SequenceRanges& set);
   // Replaces what load() found for the same range by what it has become.
-  bool save(std::int64_t journal, Interval range, const IntervalSet& set);
+  bool save(std::int64_t journal, SequenceRange range, const SequenceRanges& set);
   // Loads, adds and saves; writes nothing where all of it is there.
-  bool add(std::int64_t journal, Interval interval);
+  bool add(std::int64_t journal, SequenceRange interval);
 
  private:
   Statement find_;

@@ -30,11 +30,11 @@ class IntervalRows {
     statement_.bind(1, journal);
   }
 
-  std::optional<Interval> next() {
+  std::optional<SequenceRange> next() {
     const Statement::Step step = statement_.step();
     if (step == Statement::Step::row) {
-      return Interval{static_cast<std::uint64_t>(statement_.integer(0)),
-                      static_cast<std::uint64_t>(statement_.integer(1))};
+      return SequenceRange{static_cast<std::uint64_t>(statement_.integer(0)),
+                           static_cast<std::uint64_t>(statement_.integer(1))};
     }
     failed_ = failed_ || step == Statement::Step::error;
     statement_.reset();

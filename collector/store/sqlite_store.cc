@@ -28,7 +28,7 @@ constexpr auto kQueryDeadline = std::chrono::seconds(10);
 constexpr std::size_t kKeptReaders = 8;
 
 std::size_t size_of(const Batch& batch) {
-  std::size_t bytes = batch.skipped.size() * sizeof(Interval);
+  std::size_t bytes = batch.skipped.size() * sizeof(SequenceRange);
   for (const Record& record : batch.records) bytes += sizeof(Record) + record.json.size();
   return bytes;
 }
@@ -268,8 +268,9 @@ bool SqliteStore::write_batch(Pending& pending) {
 bool SqliteStore::write_numbered(const std::vector<Record>& records, std::int64_t journal,
                                  Appended& result) {
   if (records.empty()) return true;
-  const Interval range{records.front().sequence.value_or(0), records.back().sequence.value_or(0)};
-  IntervalSet stored;
+  const SequenceRange range{records.front().sequence.value_or(0),
+                            records.back().sequence.value_or(0)};
+  SequenceRanges stored;
   if (!writer_.stored.load(journal, range, stored)) return false;
   for (const Record& record : records) {
     const std::uint64_t sequence = record.sequence.value_or(0);
@@ -285,8 +286,8 @@ bool SqliteStore::write_numbered(const std::vector<Record>& records, std::int64_
 }
 
 // One by one: from the first to the last there may be many more than are named.
-bool SqliteStore::write_skipped(const std::vector<Interval>& skipped, std::int64_t journal) {
-  for (const Interval& each : skipped) {
+bool SqliteStore::write_skipped(const std::vector<SequenceRange>& skipped, std::int64_t journal) {
+  for (const SequenceRange& each : skipped) {
     if (!writer_.skipped.add(journal, each)) return false;
   }
   return true;

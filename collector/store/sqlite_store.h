@@ -70,7 +70,7 @@ class SqliteStore : public Store {
   bool write_batch(Pending& pending);
   bool write_record(const Record& record, std::int64_t journal);
   bool write_numbered(const std::vector<Record>& records, std::int64_t journal, Appended& result);
-  bool write_skipped(const std::vector<Interval>& skipped, std::int64_t journal);
+  bool write_skipped(const std::vector<SequenceRange>& skipped, std::int64_t journal);
   std::int64_t journal_id(const std::string& uuid);
   bool update_journal(const Batch& batch, std::int64_t journal);
 

@@ -91,7 +91,7 @@ Batch numbered(const std::vector<std::uint64_t>& numbers) {
   return batch;
 }
 
-Batch with_skipped(Batch batch, std::vector<Interval> skipped) {
+Batch with_skipped(Batch batch, std::vector<SequenceRange> skipped) {
   batch.journal = kJournal;
   batch.skipped = std::move(skipped);
   return batch;
@@ -449,7 +449,7 @@ TEST_F(SqliteStoreTest, QueriesRunBesideTheWriter) {
 TEST_F(SqliteStoreTest, KnowsWhichNumbersAreMissing) {
   open();
   counts(numbered({2, 3, 7}));
-  EXPECT_THAT(gaps().missing, ElementsAre(Interval{1, 1}, Interval{4, 6}));
+  EXPECT_THAT(gaps().missing, ElementsAre(SequenceRange{1, 1}, SequenceRange{4, 6}));
   counts(numbered({1, 4, 5, 6}));
   EXPECT_FALSE(gaps().any());
   EXPECT_EQ(gaps().stored, 7);
@@ -462,8 +462,8 @@ TEST_F(SqliteStoreTest, KnowsWhatWasGivenUpHoweverOftenItIsSaidAndAfterReopening
   EXPECT_EQ(counts(with_skipped({}, {{4, 5}})), std::pair(0ul, 0ul));
   EXPECT_EQ(ask("SELECT count(*) FROM skipped_interval"), 1);
   reopen();
-  EXPECT_THAT(gaps().skipped, ElementsAre(Interval{3, 6}));
-  EXPECT_THAT(gaps().missing, ElementsAre(Interval{7, 8}));
+  EXPECT_THAT(gaps().skipped, ElementsAre(SequenceRange{3, 6}));
+  EXPECT_THAT(gaps().missing, ElementsAre(SequenceRange{7, 8}));
   EXPECT_EQ(gaps().stored, 3);
 }
 
@@ -572,7 +572,7 @@ TEST_F(SqliteStoreTest, OpensAFileOfVersion1AndKnowsItsDuplicates) {
       "ALTER TABLE journal DROP COLUMN seen_us; PRAGMA user_version = 1");
   open();
   EXPECT_EQ(counts(with_skipped(numbered({2, 5}), {{3, 3}})), std::pair(1ul, 1ul));
-  EXPECT_THAT(gaps().missing, ElementsAre(Interval{4, 4}));
+  EXPECT_THAT(gaps().missing, ElementsAre(SequenceRange{4, 4}));
 }
 
 }  // namespace

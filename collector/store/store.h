@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "collector/store/gaps.h"
-#include "collector/store/interval_set.h"
 #include "log_aggregator/status.h"
+#include "src/base/sequence_ranges.h"
 
 namespace log_aggregator::collector {
 
@@ -38,7 +38,7 @@ struct Batch {
   std::string journal;
   // Numbers of the journal that its sender will never send, ascending; they may have been said
   // before. One that is stored all the same counts as stored.
-  std::vector<Interval> skipped;
+  std::vector<SequenceRange> skipped;
   std::int64_t received_us = 0;  // since 1970, UTC
 };
 

@@ -71,7 +71,8 @@ struct Options {
   // Asked for headers before the first request, every auth_ttl, again after a 401 or 403, and by
   // check_connection(). It is called on the thread that calls check_connection(), or one that waits
   // in flush(), close() or a log call with background off, else on the handler's own thread; never
-  // on two at once. A failed answer counts as a failed attempt of the batch in hand.
+  // on two at once. A call that has begun is waited for, so it needs a timeout of its own. A failed
+  // answer counts as a failed attempt of the batch in hand.
   std::function<Result<Headers>()> auth;
   std::chrono::milliseconds auth_ttl{300'000};
 

@@ -44,7 +44,8 @@ class LogAggregatorHandler(logging.Handler):
         in the current directory (needs python-dotenv), then of the environment, else ValueError.
     host: the records' `host`. None: the machine's host name.
     auth: `(user, password)`, a dict of headers, or a callable returning either. The callable is
-        asked before the first request, every `auth_ttl` and after a 401 or 403.
+        asked before the first request, every `auth_ttl` and after a 401 or 403; it needs a timeout
+        of its own, because flush() and close() wait for a call that has begun.
     timeout: of one request, from the name lookup to the end of the answer.
     retry_attempts: retries after the first try of a batch.
     retry_delay: before the first retry; doubled for each further one, up to 30 s, plus up to half

@@ -19,6 +19,9 @@ constexpr std::size_t kRecordsBeforeAnswer = 1'000;
 // a comma.
 constexpr std::size_t kMaxRanges = 4096 / 42;
 
+// In a report of missing records; there may be thousands.
+constexpr std::size_t kRangesShown = 10;
+
 // Between two looks for journals that have lost their process, and the pause after one that could
 // not be read.
 constexpr std::chrono::seconds kSearchInterval{10};
@@ -60,6 +63,16 @@ void add(DropCounts& counts, const DropCounts& more) {
   for (std::size_t i = 0; i < kDropCauses; ++i) {
     for (std::size_t j = 0; j < kDropLevels; ++j) counts[i][j] += more[i][j];
   }
+}
+
+std::string describe_missing(const Orphan& orphan) {
+  std::vector<SequenceRange> shown = orphan.missing().ranges();
+  const std::size_t unshown = shown.size() - std::min(shown.size(), kRangesShown);
+  shown.resize(shown.size() - unshown);
+  return std::to_string(orphan.missing().count_through(UINT64_MAX)) +
+         " records of an earlier process are lost: the files of journal " + orphan.id() +
+         " in the spool are damaged or incomplete, numbers " + range_text(shown) +
+         (unshown > 0 ? " and " + std::to_string(unshown) + " more ranges" : "");
 }
 
 // How many of the records, at least one, a request of that plan holds.
@@ -191,19 +204,18 @@ Orphan* Delivery::open_orphan() {
 }
 
 void Delivery::finish_orphan() {
-  std::uint64_t missing = 0;
-  for (const SequenceRange& range : orphan_->missing().ranges()) missing += range.count();
-  if (missing > 0) {
-    adopted_dropped_.fetch_add(missing, std::memory_order_relaxed);
-    reporter_.note(Reporter::Note::damaged_orphan,
-                   std::to_string(missing) +
-                       " records of an earlier process are lost: the files of "
-                       "journal " +
-                       orphan_->id() + " in the spool are damaged or incomplete, numbers " +
-                       range_text(orphan_->missing().ranges()));
+  count_missing(UINT64_MAX);
+  if (!orphan_->missing().empty()) {
+    reporter_.note(Reporter::Note::damaged_orphan, describe_missing(*orphan_));
   }
   orphan_->discard();
   orphan_.reset();
+}
+
+// Before they are settled: of what lies behind the cursor, the next one to adopt the journal does
+// not know.
+void Delivery::count_missing(std::uint64_t through) {
+  adopted_dropped_.fetch_add(orphan_->count_missing(through), std::memory_order_relaxed);
 }
 
 // Its records stay in the spool.
@@ -328,11 +340,13 @@ void Delivery::settle(const Piece& piece) {
   for (const RecordView& record : piece.records) {
     ++settlement.records[drop_level(record.severity)];
   }
-  piece.source->settle(settlement);
   if (piece.source == &journal_) {
+    journal_.settle(settlement);
     add(known_drops_, piece.dropped);
     return;
   }
+  count_missing(settlement.through);
+  orphan_->settle(settlement);
   const std::uint64_t dropped = total(piece.dropped);
   adopted_delivered_.fetch_add(piece.records.size() - dropped, std::memory_order_relaxed);
   adopted_dropped_.fetch_add(dropped, std::memory_order_relaxed);

@@ -111,6 +111,7 @@ class Delivery {
   Source* next_source(bool own_is_due);
   Orphan* open_orphan();
   void finish_orphan();
+  void count_missing(std::uint64_t through);
   void give_orphans_back();
   std::optional<Response> poll(Clock::TimePoint until);
 

@@ -1131,9 +1131,43 @@ TEST_F(DeliverySpoolTest, what_is_missing_in_an_orphan_is_told_of_and_counted) {
       EXPECT_TRUE(files_.remove(path).ok());
     }
   }
-  run_until([this] { return stats().adopted_dropped > 0; });
+  run_until([this] { return !reports_.empty(); });
+  EXPECT_GT(stats().adopted_dropped, 0U);
   EXPECT_EQ(stats().adopted_delivered + stats().adopted_dropped, 10U);
-  EXPECT_THAT(reports_, ::testing::Contains(HasSubstr("of an earlier process are lost")));
+  EXPECT_THAT(reports_, ElementsAre(HasSubstr("of an earlier process are lost")));
+}
+
+TEST_F(DeliverySpoolTest,
+       what_is_missing_is_counted_by_the_process_that_passes_it_and_by_no_other) {
+  options_.batch_size = 3;
+  for (int i = 0; i < 10; ++i) log_text(std::string(100'000, 'x'));
+  const std::string id = journal().id();
+  restart();
+  ASSERT_TRUE(files_.remove("/spool/" + id + "/0000000000000002.segment").ok());
+  server_ = [&](const Request&) { return posts().size() <= 1 ? answer(200) : unreachable(); };
+  run_until([this] { return posts().size() == 3; });
+  EXPECT_EQ(stats().adopted_delivered, 3U);
+  EXPECT_EQ(stats().adopted_dropped, 2U) << "behind the cursor";
+  restart();
+  server_ = [](const Request&) { return answer(200); };
+  run_until([&] { return stats().adopted_delivered == 5U; });
+  EXPECT_EQ(stats().adopted_dropped, 0U);
+}
+
+TEST_F(DeliverySpoolTest, a_report_of_many_missing_ranges_shows_the_first_of_them) {
+  log(50);
+  const std::string segment = "/spool/" + journal().id() + "/0000000000000001.segment";
+  restart();
+  const std::string whole = files_.read_file(segment);
+  for (int n = 2; n <= 50; n += 2) {
+    const auto place = whole.find("{\"n\":" + std::to_string(n) + "}");
+    ASSERT_NE(place, std::string::npos);
+    files_.flip_bit(segment, place * 8);
+  }
+  run_until([this] { return !reports_.empty(); });
+  EXPECT_EQ(stats().adopted_dropped, 25U);
+  EXPECT_THAT(reports_, ElementsAre(HasSubstr("numbers 2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,"
+                                              "18-18,20-20 and 15 more ranges")));
 }
 
 TEST_F(DeliverySpoolTest, an_orphan_that_cannot_be_read_does_not_keep_the_others_waiting) {

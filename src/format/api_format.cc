@@ -75,13 +75,4 @@ std::string sequence_ranges(std::span<const RecordView> records) {
   return range_text(ranges);
 }
 
-std::string range_text(const std::vector<SequenceRange>& ranges) {
-  std::string text;
-  for (const SequenceRange& range : ranges) {
-    if (!text.empty()) text += ',';
-    text += std::to_string(range.first) + '-' + std::to_string(range.last);
-  }
-  return text;
-}
-
 }  // namespace log_aggregator

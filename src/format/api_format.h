@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "log_aggregator/options.h"
+#include "src/base/sequence_ranges.h"
 #include "src/format/capabilities.h"
 #include "src/journal/segment.h"
-#include "src/journal/sequence_ranges.h"
 
 namespace log_aggregator {
 
@@ -44,7 +44,5 @@ void append_body(Shape shape, std::span<const RecordView> records, std::string& 
 
 // The value of Log-Aggregator-Sequence, for example "17-40,42-60".
 std::string sequence_ranges(std::span<const RecordView> records);
-// Ranges in the same form.
-std::string range_text(const std::vector<SequenceRange>& ranges);
 
 }  // namespace log_aggregator

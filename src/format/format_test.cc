@@ -68,8 +68,9 @@ TEST_P(NamedRecordsTest, all_may_be_refused) {
 
 TEST_P(NamedRecordsTest, an_answer_that_cannot_be_true_names_nobody) {
   for (const std::string_view body :
-       {R"({"stored":3,"errors":[{"index":0}]})",              // one is missing
-        R"({"stored":5,"errors":[{"index":0}]})",              // one too many
+       {R"({"stored":3,"errors":[{"index":0}]})",  // one is missing
+        R"({"stored":5,"errors":[{"index":0}]})",  // one too many
+        R"({"stored":18446744073709551615,"duplicates":5,"errors":[{"index":0}]})",  // wraps
         R"({"stored":4,"errors":[{"index":5}]})",              // beyond the end
         R"({"stored":4,"errors":[{"index":-1}]})",             //
         R"({"stored":4,"errors":[{"index":"0"}]})",            //

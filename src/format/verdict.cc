@@ -32,6 +32,7 @@ std::optional<std::vector<RefusedRecord>> named_records(std::string_view body,
     if (error["reason"].get(reason) != simdjson::SUCCESS) reason = "";
     refused.push_back({static_cast<std::size_t>(index), std::string(reason)});
   }
+  if (stored > records || duplicates > records) return std::nullopt;  // or the sum might wrap
   if (stored + duplicates + refused.size() != records) return std::nullopt;
   return refused;
 }

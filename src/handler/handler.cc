@@ -57,7 +57,7 @@ std::optional<Journal::SpoolPlan> spool_plan(const Options& options, bool mapped
 
 std::unique_ptr<Orphanage> orphanage(const Options& options) {
   if (options.spool_dir.empty()) return nullptr;
-  return std::make_unique<Orphanage>(real_files(), options.spool_dir);
+  return std::make_unique<Orphanage>(real_files(), options.spool_dir, options.durability);
 }
 
 Clock::TimePoint deadline_after(milliseconds wait) {

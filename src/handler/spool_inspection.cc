@@ -9,9 +9,9 @@
 #include "log_aggregator/spool.h"
 #include "src/base/crc32c.h"
 #include "src/base/files.h"
+#include "src/base/sequence_ranges.h"
 #include "src/journal/scan.h"
 #include "src/journal/segment.h"
-#include "src/journal/sequence_ranges.h"
 #include "src/journal/spool.h"
 
 namespace log_aggregator {

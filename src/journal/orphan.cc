@@ -7,16 +7,17 @@
 namespace log_aggregator {
 
 Result<std::unique_ptr<Orphan>> Orphan::adopt(Files& files, const std::string& root,
-                                              const std::string& id) {
+                                              const std::string& id, Durability durability) {
   auto spool = Spool::adopt(files, root, id);
   if (!spool.ok()) return spool.status();
   auto numbers = (*spool)->segment_numbers();
   if (!numbers.ok()) return numbers.status();
-  return std::unique_ptr<Orphan>(new Orphan(std::move(*spool), std::move(*numbers)));
+  return std::unique_ptr<Orphan>(new Orphan(std::move(*spool), std::move(*numbers), durability));
 }
 
-Orphan::Orphan(std::unique_ptr<Spool> spool, std::vector<std::uint64_t> numbers)
-    : spool_(std::move(spool)), numbers_(numbers.begin(), numbers.end()) {
+Orphan::Orphan(std::unique_ptr<Spool> spool, std::vector<std::uint64_t> numbers,
+               Durability durability)
+    : spool_(std::move(spool)), durability_(durability), numbers_(numbers.begin(), numbers.end()) {
   const Cursor cursor = spool_->read_cursor();
   if (cursor.generation == 0) return;
   settled_through_ = cursor.settled_through;
@@ -90,15 +91,21 @@ void Orphan::note_missing(SequenceRange range) {
   for (const SequenceRange& declared : given_up_.ranges()) missing_.remove(declared);
 }
 
+std::uint64_t Orphan::count_missing(std::uint64_t through) {
+  const std::uint64_t missing = missing_.count_through(through);
+  return missing - std::exchange(told_missing_, missing);
+}
+
 // ---- settling
 
 void Orphan::settle(const Settlement& settlement) {
   settled_through_ = std::max(settled_through_, settlement.through);
   for (const SequenceRange& range : settlement.given_up) given_up_.add(range);
-  bool saved = save_cursor();
-  if (!first_is_settled()) return;
-  // In both slots, so that the loss of one makes nothing seem lost that was settled.
-  saved = saved && save_cursor();
+  if (!first_is_settled()) {
+    static_cast<void>(save_cursor());
+    return;
+  }
+  const bool saved = save_cursor_for_removal();
   while (first_is_settled()) {
     if (saved) static_cast<void>(spool_->remove_segment(loaded_.front().number));
     loaded_.pop_front();
@@ -115,6 +122,20 @@ bool Orphan::save_cursor() {
   return spool_->write_cursor(settled_through_, given_up_.ranges()).ok();
 }
 
+// In both slots, so that the loss of one makes nothing seem lost that was settled.
+bool Orphan::save_cursor_for_removal() {
+  for (int slot = 0; slot < 2; ++slot) {
+    if (!save_cursor()) return false;
+    if (durability_ == Durability::power && !spool_->sync_cursor().ok()) return false;
+  }
+  return true;
+}
+
+void Orphan::discard() {
+  static_cast<void>(save_cursor_for_removal());
+  spool_->discard();
+}
+
 std::vector<SequenceRange> Orphan::given_up(std::size_t most) const {
   const auto& ranges = given_up_.ranges();
   return {ranges.begin(),
@@ -127,7 +148,8 @@ void Orphan::given_up_acknowledged(const std::vector<SequenceRange>& ranges) {
 
 // ---- finding them
 
-Orphanage::Orphanage(Files& files, std::string root) : files_(files), root_(std::move(root)) {}
+Orphanage::Orphanage(Files& files, std::string root, Durability durability)
+    : files_(files), root_(std::move(root)), durability_(durability) {}
 
 std::unique_ptr<Orphan> Orphanage::next() {
   if (!std::exchange(listed_, true)) {
@@ -136,7 +158,7 @@ std::unique_ptr<Orphan> Orphanage::next() {
   while (!names_.empty()) {
     const std::string name = std::move(names_.back());
     names_.pop_back();
-    auto orphan = Orphan::adopt(files_, root_, name);
+    auto orphan = Orphan::adopt(files_, root_, name, durability_);
     if (orphan.ok()) return std::move(orphan.value());
   }
   listed_ = false;

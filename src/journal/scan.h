@@ -8,8 +8,8 @@
 #include <functional>
 #include <string_view>
 
+#include "src/base/sequence_ranges.h"
 #include "src/journal/segment.h"
-#include "src/journal/sequence_ranges.h"
 
 namespace log_aggregator {
 

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "log_aggregator/stats.h"
+#include "src/base/sequence_ranges.h"
 #include "src/journal/segment.h"
-#include "src/journal/sequence_ranges.h"
 
 namespace log_aggregator {
 

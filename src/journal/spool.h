@@ -13,9 +13,9 @@
 
 #include "log_aggregator/status.h"
 #include "src/base/files.h"
+#include "src/base/sequence_ranges.h"
 #include "src/base/uuid.h"
 #include "src/journal/segment.h"
-#include "src/journal/sequence_ranges.h"
 
 namespace log_aggregator {
 

@@ -70,19 +70,13 @@ struct Recovered {
   }
 };
 
-inline std::uint64_t count(const SequenceRanges& ranges) {
-  std::uint64_t numbers = 0;
-  for (const SequenceRange& range : ranges.ranges()) numbers += range.count();
-  return numbers;
-}
-
 inline Recovered recover(Files& files, const std::string& root, const std::string& id) {
   Recovered recovered;
   auto orphan = Orphan::adopt(files, root, id);
   if (!orphan.ok()) return recovered;
   recovered.adopted = true;
   recovered.records = read_all(**orphan);
-  recovered.missing = count((*orphan)->missing());
+  recovered.missing = (*orphan)->missing().count_through(UINT64_MAX);
   return recovered;
 }
 
