@@ -21,6 +21,10 @@ constexpr std::size_t kMaxAnswerBytes = 4 << 20;
 constexpr long kUploadBufferBytes = 256 << 10;
 constexpr std::chrono::milliseconds kLongestPoll = std::chrono::hours(1);
 
+// CURLMOPT_QUICK_EXIT of curl 8.20, where the threads that look names up belong to the multi handle
+// and its end would wait for them. An older curl, to which CURLOPT_QUICK_EXIT says it, refuses it.
+constexpr auto kMultiQuickExit = static_cast<CURLMoption>(21);
+
 // The innermost lock: nothing is called under it but libcurl and what that calls back.
 constinit Mutex curl_mutex;
 constinit bool curl_is_ready GUARDED_BY(curl_mutex) = false;
@@ -185,6 +189,7 @@ class CurlTransport final : public Transport {
     multi_.reset(curl_multi_init());
     easy_.reset(curl_easy_init());
     if (!usable()) return false;
+    curl_multi_setopt(multi_.get(), kMultiQuickExit, 1L);
     configure();
     wakeable_.store(multi_.get());
     return true;
