@@ -221,7 +221,9 @@ class ProgressDisplay {
   void show(const SpoolDrain::Progress& progress) {
     const auto now = std::chrono::steady_clock::now();
     const bool first = shown_at_ == std::chrono::steady_clock::time_point{};
-    if (quiet_ || (!first && now - shown_at_ < interval())) return;
+    if (quiet_) return;
+    if (progress.stopped) return say("stopping; interrupt again to end at once");
+    if (!first && now - shown_at_ < interval()) return;
     shown_at_ = now;
     draw(progress);
   }
@@ -283,9 +285,9 @@ int conclude(const SpoolDrain::Report& report, bool quiet) {
   for (const std::string& id : report.in_use) {
     if (!quiet) print_error("journal " + id + " is in use and was left to its owner");
   }
-  if (report.stopped) print_error("stopped; " + sum_of(report));
+  if (report.progress.stopped) print_error("stopped; " + sum_of(report));
   if (!report.error.empty()) print_error("given up: " + report.error + "; " + sum_of(report));
-  if (!report.stopped && report.error.empty() && !report.all_delivered()) {
+  if (!report.progress.stopped && report.error.empty() && !report.all_delivered()) {
     print_error("not everything was delivered: " + sum_of(report));
   }
   if (!quiet) std::printf("%s\n", sum_of(report).c_str());

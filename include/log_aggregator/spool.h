@@ -92,16 +92,18 @@ class SpoolDrain {
     std::uint64_t dropped = 0;  // refused by the API, or damaged in the spool
     // The newest failure, which may have been overcome; empty when there was none.
     std::string last_error;
+    bool stopped = false;  // by stop(): only the answer to the request under way is waited for
   };
 
   struct Report {
     Progress progress;
-    bool stopped = false;             // by stop()
     std::string error;                // why it has given up; empty: it has not
     std::uint64_t left = 0;           // records in free journals
     std::vector<std::string> in_use;  // journals that were left to those who have them
 
-    bool all_delivered() const { return !stopped && error.empty() && left + progress.dropped == 0; }
+    bool all_delivered() const {
+      return !progress.stopped && error.empty() && left + progress.dropped == 0;
+    }
   };
 
   // Of the options, spool_dir names the directory; those that a log call or the queue would use

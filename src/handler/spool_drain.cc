@@ -70,7 +70,8 @@ class SpoolDrain::Impl {
   void deliver(const std::function<void(const Progress&)>& progress) {
     while (!delivery_.orphans_done()) {
       if (stop_.load(std::memory_order_relaxed)) {
-        report_.stopped = true;
+        report_.progress.stopped = true;
+        if (progress) progress(report_.progress);
         return;
       }
       delivery_.step();

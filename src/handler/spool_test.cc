@@ -529,7 +529,7 @@ TEST_F(SpoolDirectoryTest, stop_ends_a_drain_after_the_answer_that_it_waits_for)
     if (progress.delivered > 0) (*drain)->stop();
   });
   ASSERT_TRUE(report.ok());
-  EXPECT_TRUE(report->stopped);
+  EXPECT_TRUE(report->progress.stopped);
   EXPECT_FALSE(report->all_delivered());
   EXPECT_EQ(report->left, 9U - sent(server).size());
   EXPECT_GE(report->left, 3U);
@@ -554,7 +554,7 @@ TEST_F(SpoolDirectoryTest, stop_does_not_wait_for_a_retry) {
   });
   stopper.join();
   ASSERT_TRUE(report.ok());
-  EXPECT_TRUE(report->stopped);
+  EXPECT_TRUE(report->progress.stopped);
   EXPECT_EQ(report->left, 1U);
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import pty
@@ -27,38 +26,6 @@ def run(command, *arguments, env=None):
 
 def tail(command, collector, *arguments):
     return run(command, "tail", "--endpoint", collector.endpoint, "--no-follow", *arguments)
-
-
-@pytest.fixture
-def serve_answer():
-    """A function: starts a server that gives one answer to everything, returns its endpoint."""
-    servers = []
-
-    def serve(status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> str:
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                server.requests.append((self.path, dict(self.headers)))
-                self.send_response(status)
-                for name, value in (headers or {}).items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *arguments):
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.requests = []
-        threading.Thread(target=server.serve_forever).start()
-        servers.append(server)
-        serve.server = server
-        return f"http://127.0.0.1:{server.server_port}/api/logs"
-
-    yield serve
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 # ---- check
@@ -132,14 +99,17 @@ def test_an_endpoint_that_is_no_http_url_is_refused(command, endpoint):
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_redirect_is_not_followed_and_the_token_goes_nowhere_else(
-    command, serve_answer, tmp_path
-):
+def test_a_redirect_is_not_followed_and_the_token_goes_nowhere_else(command, serve, tmp_path):
     tokens = tmp_path / "tokens"
     tokens.write_text("secret\n")
-    trap = serve_answer(200)
-    trapped = serve_answer.server.requests
-    endpoint = serve_answer(302, headers={"Location": trap})
+    trapped = []
+
+    def trap(request):
+        trapped.append(request)
+        return (200,)
+
+    away = {"Location": serve(trap)}
+    endpoint = serve(lambda request: (302, b"", away))
     result = run(command, "check", "--endpoint", endpoint, "--token-file", str(tokens))
     assert result.returncode == 1
     assert "302" in result.stderr

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import socket
 import subprocess
-import threading
 import uuid
 
 import pytest
@@ -31,33 +29,6 @@ def post(collector, first: int, last: int, skipped: str | None = None, journal: 
         headers["Log-Aggregator-Skipped"] = skipped
     records = [{"message": "m", "host": "web-1"}] * (last - first + 1)
     assert collector.post(records, headers).status == 200
-
-
-@pytest.fixture
-def serve_gaps():
-    """A function: starts a server that answers `body` to everything, returns its endpoint."""
-    servers = []
-
-    def serve(body: bytes, status: int = 200) -> str:
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *arguments):
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}/api/logs"
-
-    yield serve
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 def test_without_gaps_it_says_so_and_exits_with_0(command, collector):
@@ -193,9 +164,9 @@ GOOD = {
     ],
     ids=str,
 )
-def test_an_answer_that_is_malformed_is_refused(command, serve_gaps, change):
+def test_an_answer_that_is_malformed_is_refused(command, serve_answer, change):
     body = {"journals": [{**GOOD, **change}], "next": None}
-    result = run(command, "--endpoint", serve_gaps(json.dumps(body).encode()))
+    result = run(command, "--endpoint", serve_answer(200, json.dumps(body).encode()))
     assert (result.returncode, result.stdout) == (1, "")
     assert "not a list of gaps" in result.stderr
 
@@ -203,18 +174,18 @@ def test_an_answer_that_is_malformed_is_refused(command, serve_gaps, change):
 @pytest.mark.parametrize(
     ("status", "body"), [(200, b"<html>"), (200, b"[]"), (200, b"{}"), (404, b""), (500, b"\x1b")]
 )
-def test_an_answer_of_something_else_is_refused(command, serve_gaps, status, body):
-    result = run(command, "--endpoint", serve_gaps(body, status))
+def test_an_answer_of_something_else_is_refused(command, serve_answer, status, body):
+    result = run(command, "--endpoint", serve_answer(status, body))
     assert (result.returncode, result.stdout) == (1, "")
     assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
-def test_nothing_in_an_answer_can_control_the_terminal(command, serve_gaps, arguments):
+def test_nothing_in_an_answer_can_control_the_terminal(command, serve_answer, arguments):
     hostile = "\x1b[31m\x9b1m\u202e\r\n\x07"
     journal = {**GOOD, "journal": hostile, "host": hostile, "last_seen": hostile, hostile: hostile}
     body = json.dumps({"journals": [journal], "next": None}, ensure_ascii=False).encode()
-    result = run(command, "--endpoint", serve_gaps(body), *arguments)
+    result = run(command, "--endpoint", serve_answer(200, body), *arguments)
     assert result.returncode == 1
     for character in "\x1b\x9b\u202e\r\x07":
         assert character not in result.stdout
