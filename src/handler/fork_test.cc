@@ -1,6 +1,5 @@
 #include "src/handler/fork.h"
 
-#include <dirent.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -23,6 +22,7 @@
 #include "log_aggregator/handler.h"
 #include "src/base/mutex.h"
 #include "src/testing/loopback_server.h"
+#include "src/testing/own_process.h"
 #include "src/testing/sent_records.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -43,23 +43,15 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
+using testing::descriptors;
 using ::testing::IsEmpty;
 using testing::Received;
 using testing::Reply;
+using testing::threads;
 using ::testing::UnorderedElementsAre;
 
 constexpr int kInfo = 20;
 constexpr int kHung = -1;
-
-std::size_t entries_of(const char* directory) {
-  std::size_t count = 0;
-  DIR* const dir = ::opendir(directory);
-  while (::readdir(dir) != nullptr) ++count;
-  ::closedir(dir);
-  return count;
-}
-std::size_t threads() { return entries_of("/proc/self/task") - 2; }
-std::size_t descriptors() { return entries_of("/proc/self/fd"); }
 
 // A count of forks that a long run sets.
 int forks_to_make(int usual) {

@@ -1,6 +1,5 @@
 #include "log_aggregator/handler.h"
 
-#include <dirent.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -15,6 +14,7 @@
 #include "log_aggregator/record_writer.h"
 #include "src/base/mutex.h"
 #include "src/testing/loopback_server.h"
+#include "src/testing/own_process.h"
 #include "src/testing/sent_records.h"
 
 namespace log_aggregator {
@@ -24,25 +24,17 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 using ::testing::AllOf;
+using testing::descriptors;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using testing::Received;
 using testing::Reply;
 using ::testing::SizeIs;
+using testing::threads;
 
 constexpr int kInfo = 20;
 constexpr int kWarning = 30;
-
-std::size_t entries_of(const char* directory) {
-  std::size_t count = 0;
-  DIR* const dir = ::opendir(directory);
-  while (::readdir(dir) != nullptr) ++count;
-  ::closedir(dir);
-  return count;
-}
-std::size_t threads() { return entries_of("/proc/self/task"); }
-std::size_t descriptors() { return entries_of("/proc/self/fd"); }
 
 // Waits for what other threads bring about.
 bool becomes_true(const std::function<bool()>& condition) {

@@ -83,6 +83,7 @@ class SpoolDamageTest : public ::testing::Test {
   }
 
   void restore() {
+    static_cast<void>(files_.make_directory("/spool/" + id_));  // removed if it had no file left
     for (const std::string& path : files_.paths()) {
       if (!bytes_.contains(path)) static_cast<void>(files_.remove(path));
     }
