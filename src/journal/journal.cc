@@ -473,15 +473,8 @@ void Journal::park_distant() {
   }
 }
 
-// In both slots, so that the loss of one makes nothing seem lost that was settled.
-void Journal::save_cursor_for_removal() {
-  for (int slot = 0; slot < 2; ++slot) {
-    save_cursor();
-    if (plan_->durability == Durability::power) static_cast<void>(spool_->sync_cursor());
-  }
-}
-
-// The cursor first: what it does not cover must still be there after a crash.
+// The cursor first: what it does not cover must still be there after a crash. Both of its slots, so
+// that the loss of one makes nothing seem lost that was settled.
 void Journal::reuse_or_remove_retired() {
   std::vector<std::unique_ptr<Segment>> retired;
   bool want_spare = false;
@@ -493,7 +486,10 @@ void Journal::reuse_or_remove_retired() {
     want_spare = !spare_ && !closed_;
     if (want_spare) number = ++last_number_;
   }
-  save_cursor_for_removal();
+  for (int slot = 0; slot < 2; ++slot) {
+    save_cursor();
+    if (plan_->durability == Durability::power) static_cast<void>(spool_->sync_cursor());
+  }
   std::unique_ptr<Segment> spare;
   for (auto& segment : retired) {
     const std::uint64_t old_number = segment->id().number;

@@ -167,7 +167,6 @@ class Journal final : public Source {
   // maintain() in parts
   void note_trouble(const Status& status) REQUIRES(mutex_);
   void save_cursor() EXCLUDES(mutex_);
-  void save_cursor_for_removal() EXCLUDES(mutex_);
   void park_distant() EXCLUDES(mutex_);
   void reuse_or_remove_retired() EXCLUDES(mutex_);
   void prepare_spare(Clock::TimePoint now) EXCLUDES(mutex_);

@@ -131,11 +131,6 @@ bool Orphan::save_cursor_for_removal() {
   return true;
 }
 
-void Orphan::discard() {
-  static_cast<void>(save_cursor_for_removal());
-  spool_->discard();
-}
-
 std::vector<SequenceRange> Orphan::given_up(std::size_t most) const {
   const auto& ranges = given_up_.ranges();
   return {ranges.begin(),

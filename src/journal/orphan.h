@@ -46,7 +46,7 @@ class Orphan final : public Source {
   // A segment that could not be read just now; peek() tries again.
   bool stuck() const { return stuck_; }
   // Removes the journal. Everything must be settled.
-  void discard();
+  void discard() { spool_->discard(); }
 
  private:
   // One that is read or under way.
