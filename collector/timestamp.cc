@@ -124,7 +124,9 @@ std::optional<std::int64_t> parse_timestamp(std::string_view text) {
   if (!time) return std::nullopt;
   const auto offset = take_offset(scanner);
   if (!offset || !scanner.at_end()) return std::nullopt;
-  return (microseconds(date->time_since_epoch()) + *time - *offset).count();
+  const auto us = (microseconds(date->time_since_epoch()) + *time - *offset).count();
+  if (us < kFirstTimestampUs || us > kLastTimestampUs) return std::nullopt;
+  return us;
 }
 
 std::string timestamp_text(std::int64_t unix_microseconds) {

@@ -36,6 +36,18 @@ TEST(Timestamp, KnowsTheCalendar) {
   EXPECT_TRUE(parse_timestamp("2016-12-31T23:59:60Z"));  // a leap second
 }
 
+TEST(Timestamp, KnowsTheYearsThatCanBeWritten) {
+  for (const char* edge : {"0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"}) {
+    const auto time_us = parse_timestamp(edge);
+    ASSERT_TRUE(time_us) << edge;
+    EXPECT_EQ(parse_timestamp(timestamp_text(*time_us)), time_us);
+  }
+  for (const char* beyond : {"0000-12-31T23:59:59Z", "0001-01-01T00:00:00+00:01",
+                             "9999-12-31T23:59:60Z", "9999-12-31T23:59:59-00:01"}) {
+    EXPECT_FALSE(parse_timestamp(beyond)) << beyond;
+  }
+}
+
 TEST(Timestamp, RefusesEverythingElse) {
   for (const char* wrong : {"",
                             "now",

@@ -10,9 +10,6 @@ namespace {
 // Where the parts stand in 2025-03-27T08:02:51.123456+00:00.
 constexpr std::size_t kMicrosecondsAt = 20;
 
-constexpr std::int64_t kFirstMicrosecond = -62'135'596'800'000'000;  // 0001-01-01T00:00:00.000000
-constexpr std::int64_t kLastMicrosecond = 253'402'300'799'999'999;   // 9999-12-31T23:59:59.999999
-
 void put_digits(char* out, unsigned value, int count) {
   for (int i = count - 1; i >= 0; --i) {
     out[i] = static_cast<char>('0' + value % 10);
@@ -31,7 +28,7 @@ void format_timestamp(std::int64_t unix_microseconds, char* out) {
   using std::chrono::floor;
   using std::chrono::seconds;
   const std::chrono::sys_time<std::chrono::microseconds> exact{std::chrono::microseconds(
-      std::clamp(unix_microseconds, kFirstMicrosecond, kLastMicrosecond))};
+      std::clamp(unix_microseconds, kFirstTimestampUs, kLastTimestampUs))};
   const auto second = floor<seconds>(exact);
   const auto day = floor<days>(second);
   const std::chrono::year_month_day date{day};
