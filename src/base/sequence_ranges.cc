@@ -91,13 +91,13 @@ std::uint64_t SequenceRanges::count_through(std::uint64_t through) const {
 }
 
 std::uint64_t SequenceRanges::missing_from(SequenceRange range) const {
-  std::uint64_t missing = range.count();
-  for (const SequenceRange& each : ranges_) {
-    const std::uint64_t first = std::max(each.first, range.first);
-    const std::uint64_t last = std::min(each.last, range.last);
-    if (first <= last) missing -= last - first + 1;
-  }
-  return missing;
+  const std::uint64_t after_first = count_through(range.last) - count_through(range.first);
+  return range.count() - after_first - (contains(range.first) ? 1 : 0);
+}
+
+std::vector<SequenceRange> SequenceRanges::first(std::size_t most) const {
+  return {ranges_.begin(),
+          ranges_.begin() + static_cast<std::ptrdiff_t>(std::min(most, ranges_.size()))};
 }
 
 std::uint64_t count_numbers(const std::vector<SequenceRange>& ranges) {

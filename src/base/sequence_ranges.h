@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -44,6 +45,8 @@ class SequenceRanges {
   bool empty() const { return ranges_.empty(); }
   // Ascending, none overlapping or touching the next.
   const std::vector<SequenceRange>& ranges() const { return ranges_; }
+  // The first of them, at most that many.
+  std::vector<SequenceRange> first(std::size_t most) const;
 
  private:
   std::vector<SequenceRange> ranges_;

@@ -54,6 +54,13 @@ TEST(SequenceRangesTest, it_knows_how_much_of_a_range_is_not_in_it) {
   EXPECT_EQ(set.missing_from(range(2, 4)), 0U);
 }
 
+TEST(SequenceRangesTest, the_first_ranges_can_be_had_alone) {
+  const SequenceRanges set = set_of({{1, 5}, {7, 7}, {9, 12}});
+  EXPECT_THAT(set.first(2), ElementsAre(range(1, 5), range(7, 7)));
+  EXPECT_THAT(set.first(9), ElementsAre(range(1, 5), range(7, 7), range(9, 12)));
+  EXPECT_THAT(set.first(0), IsEmpty());
+}
+
 TEST(SequenceRangesTest, it_works_at_both_ends_of_the_numbers) {
   const SequenceRanges set = set_of({{0, 0}, {kMaxSequence, kMaxSequence}});
   EXPECT_TRUE(set.contains(0));
@@ -83,6 +90,9 @@ TEST(SequenceRangesTest, it_behaves_as_a_set_of_numbers) {
         }
       }
     }
+    const SequenceRange asked = range(random() % 60, 60 + random() % 60);
+    const auto there = std::distance(model.lower_bound(asked.first), model.upper_bound(asked.last));
+    ASSERT_EQ(set.missing_from(asked), asked.count() - static_cast<std::uint64_t>(there));
     std::uint64_t count = 0;
     for (std::uint64_t number = 0; number < 110; ++number) {
       count += model.count(number);

@@ -66,9 +66,8 @@ void add(DropCounts& counts, const DropCounts& more) {
 }
 
 std::string describe_missing(const Orphan& orphan) {
-  std::vector<SequenceRange> shown = orphan.missing().ranges();
-  const std::size_t unshown = shown.size() - std::min(shown.size(), kRangesShown);
-  shown.resize(shown.size() - unshown);
+  const std::vector<SequenceRange> shown = orphan.missing().first(kRangesShown);
+  const std::size_t unshown = orphan.missing().ranges().size() - shown.size();
   return std::to_string(orphan.missing().count_through(UINT64_MAX)) +
          " records of an earlier process are lost: the files of journal " + orphan.id() +
          " in the spool are damaged or incomplete, numbers " + range_text(shown) +

@@ -404,9 +404,7 @@ void Journal::retire(std::unique_ptr<Segment> segment) {
 
 std::vector<SequenceRange> Journal::given_up(std::size_t most) const {
   const MutexLock lock(mutex_);
-  const auto& ranges = given_up_.ranges();
-  return {ranges.begin(),
-          ranges.begin() + static_cast<std::ptrdiff_t>(std::min(most, ranges.size()))};
+  return given_up_.first(most);
 }
 
 void Journal::given_up_acknowledged(const std::vector<SequenceRange>& ranges) {

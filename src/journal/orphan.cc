@@ -132,9 +132,7 @@ bool Orphan::save_cursor_for_removal() {
 }
 
 std::vector<SequenceRange> Orphan::given_up(std::size_t most) const {
-  const auto& ranges = given_up_.ranges();
-  return {ranges.begin(),
-          ranges.begin() + static_cast<std::ptrdiff_t>(std::min(most, ranges.size()))};
+  return given_up_.first(most);
 }
 
 void Orphan::given_up_acknowledged(const std::vector<SequenceRange>& ranges) {
