@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "log_aggregator/text_buffer.h"
+
 namespace log_aggregator {
 
 class JsonWriter {
@@ -30,12 +32,17 @@ class JsonWriter {
   // values encoded earlier.
   void raw(std::string_view json);
 
-  std::string_view text() const { return buffer_; }
+  // A string in parts: begin, any number of appends of whole characters, end.
+  void begin_string();
+  void append_string(std::string_view utf8);
+  void end_string() { buffer_.append('"'); }
+
+  std::string_view text() const { return buffer_.view(); }
   std::size_t size() const { return buffer_.size(); }
   void clear() { buffer_.clear(); }
   // Forgets everything after the first `size` bytes, so that a half-written value can be undone.
-  void rollback(std::size_t size) { buffer_.resize(size); }
-  // Cuts `count` bytes at `position` out, in whose place `replacement` comes.
+  void rollback(std::size_t size) { buffer_.truncate(size); }
+  // Cuts `count` bytes at `position` out, in whose place `replacement`, which is no longer, comes.
   void replace(std::size_t position, std::size_t count, std::string_view replacement) {
     buffer_.replace(position, count, replacement);
   }
@@ -43,7 +50,7 @@ class JsonWriter {
  private:
   void separate();
 
-  std::string buffer_;
+  TextBuffer buffer_;
 };
 
 // Appends `utf8` to `out`, escaped as the inside of a JSON string (without the quotes).

@@ -17,6 +17,7 @@
 
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -36,8 +37,14 @@ class RecordWriter {
   // 2025-03-27T08:02:51.123456+00:00; `level` is the API's name for it.
   void begin(std::int64_t unix_microseconds, std::string_view level);
   void message(std::string_view utf8);
+  // Between these two, the message's text is written by json().append_string().
+  void begin_message();
+  void end_message();
   void field(std::string_view name, std::string_view utf8);
   void field(std::string_view name, std::int64_t value);
+  // Fields that were encoded before, "name":value with commas between: what is the same in many
+  // records need not be encoded in each.
+  void fields(std::string_view json) { json_.raw(json); }
   void exception(std::string_view utf8);
   void stack(std::string_view utf8);
 
@@ -66,6 +73,16 @@ class RecordWriter {
     std::size_t size() const { return end - begin; }
   };
 
+  // What records of one level begin with, up to and with the prefix.
+  struct Head {
+    std::string level;
+    std::string json;
+    std::int64_t second = INT64_MIN;  // of the timestamp in it
+  };
+
+  Head& head_of(std::string_view level);
+  void begin_part(std::string_view name, Part& part);
+  void end_part(Part& part);
   void text_part(std::string_view name, std::string_view utf8, Part& part);
   void cut_text(Part& part);
   void cut_extra();
@@ -75,10 +92,10 @@ class RecordWriter {
   const std::size_t max_bytes_;
   JsonWriter json_;
   Part message_, exception_, stack_, extra_;
-  std::int64_t cached_second_ = INT64_MIN;  // of timestamp_, which is reused within one second
-  bool begun_ = false;                      // by begin(), at that time; else by reset()
+  std::array<Head, 8> heads_;  // of the levels that were written last
+  std::size_t next_head_ = 0;  // to be given to another level
+  bool begun_ = false;         // by begin(), at that time; else by reset()
   std::int64_t begun_at_ = 0;
-  char timestamp_[32];
 };
 
 // "host":"...","service":"..." as RecordWriter's constructor takes it.

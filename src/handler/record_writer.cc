@@ -9,7 +9,8 @@
 namespace log_aggregator {
 namespace {
 
-static_assert(kTimestampLength == 32);
+// Behind {"timestamp":"
+constexpr std::size_t kTimestampAt = 14;
 
 constexpr std::string_view kCutMark = "\xE2\x80\xA6[cut]";  // an ellipsis, then [cut]
 
@@ -61,20 +62,35 @@ void RecordWriter::begin(std::int64_t unix_microseconds, std::string_view level)
     microseconds += kMicrosecondsPerSecond;
     --second;
   }
-  if (second == cached_second_) {
-    format_microseconds(static_cast<int>(microseconds), timestamp_);
+  Head& head = head_of(level);
+  char* const timestamp = head.json.data() + kTimestampAt;
+  if (second == head.second) {
+    format_microseconds(static_cast<int>(microseconds), timestamp);
   } else {
-    format_timestamp(unix_microseconds, timestamp_);
-    cached_second_ = second;
+    format_timestamp(unix_microseconds, timestamp);
+    head.second = second;
   }
   reset();
   begun_ = true;
   begun_at_ = unix_microseconds;
-  json_.begin_object();
-  json_.key("timestamp");
-  json_.string({timestamp_, kTimestampLength});
-  field("level", level);
-  json_.raw(prefix_);
+  json_.raw(head.json);
+}
+
+RecordWriter::Head& RecordWriter::head_of(std::string_view level) {
+  for (Head& head : heads_) {
+    if (head.level == level && !head.json.empty()) return head;
+  }
+  JsonWriter json;
+  json.begin_object();
+  json.key("timestamp");
+  json.string(std::string(kTimestampLength, '0'));
+  json.key("level");
+  json.string(level.substr(0, max_bytes_));
+  json.raw(prefix_);
+  Head& head = heads_[next_head_];
+  next_head_ = (next_head_ + 1) % heads_.size();
+  head = {.level = std::string(level), .json = std::string(json.text())};
+  return head;
 }
 
 void RecordWriter::reset() {
@@ -97,12 +113,25 @@ void RecordWriter::field(std::string_view name, std::int64_t value) {
   json_.integer(value);
 }
 
+void RecordWriter::begin_message() { begin_part("message", message_); }
+void RecordWriter::end_message() { end_part(message_); }
+
+void RecordWriter::begin_part(std::string_view name, Part& part) {
+  json_.key(name);
+  json_.begin_string();
+  part.begin = json_.size();
+}
+
+void RecordWriter::end_part(Part& part) {
+  part.end = json_.size();
+  json_.end_string();
+}
+
 // A text longer than the whole record may be is not even escaped to its end.
 void RecordWriter::text_part(std::string_view name, std::string_view utf8, Part& part) {
-  json_.key(name);
-  part.begin = json_.size() + 1;
-  json_.string(utf8.substr(0, max_bytes_));
-  part.end = json_.size() - 1;
+  begin_part(name, part);
+  json_.append_string(utf8.substr(0, max_bytes_));
+  end_part(part);
 }
 
 void RecordWriter::begin_extra() {
