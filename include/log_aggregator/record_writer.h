@@ -37,8 +37,9 @@ class RecordWriter {
   // 2025-03-27T08:02:51.123456+00:00; `level` is the API's name for it.
   void begin(std::int64_t unix_microseconds, std::string_view level);
   void message(std::string_view utf8);
-  // Between these two, the message's text is written by json().append_string().
+  // The message in parts: begin, any number of appends of whole characters, end.
   void begin_message();
+  void append_message(std::string_view utf8);
   void end_message();
   void field(std::string_view name, std::string_view utf8);
   void field(std::string_view name, std::int64_t value);

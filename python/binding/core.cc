@@ -13,39 +13,15 @@
 
 #include "log_aggregator/handler.h"
 #include "python/binding/callbacks.h"
+#include "python/binding/emit.h"
 #include "python/binding/gil.h"
+#include "python/binding/module_state.h"
 #include "python/binding/options.h"
 
 namespace log_aggregator::python {
 namespace {
 
 constexpr std::size_t kMaxIdleWriters = 8;
-
-// What a Core object owns. Guarded by the interpreter lock but for `handler`, which is thread-safe.
-struct Core {
-  std::shared_ptr<Callbacks> callbacks;
-  std::unique_ptr<Handler> handler;
-  Ref level_map;
-  bool log_may_wait = false;
-  // Not one writer for each thread, but one for each record that is being written: formatting one
-  // may log another.
-  std::vector<std::unique_ptr<RecordWriter>> idle_writers;
-
-  std::unique_ptr<RecordWriter> take_writer() {
-    if (idle_writers.empty()) {
-      return std::make_unique<RecordWriter>(handler->record_prefix(),
-                                            handler->options().max_record_bytes);
-    }
-    std::unique_ptr<RecordWriter> writer = std::move(idle_writers.back());
-    idle_writers.pop_back();
-    return writer;
-  }
-
-  // One that had to grow beyond a record's limit is let go, with its memory.
-  void give_back(std::unique_ptr<RecordWriter> writer, bool grew) {
-    if (!grew && idle_writers.size() < kMaxIdleWriters) idle_writers.push_back(std::move(writer));
-  }
-};
 
 struct CoreObject {
   PyObject ob_base;
@@ -54,13 +30,6 @@ struct CoreObject {
 };
 
 CoreObject* as_object(PyObject* self) { return reinterpret_cast<CoreObject*>(self); }
-
-// Null with a Python error set where __init__ failed.
-Core* core_of(PyObject* self) {
-  Core* const core = as_object(self)->core;
-  if (!core) PyErr_SetString(PyExc_RuntimeError, "Core.__init__ was not called");
-  return core;
-}
 
 void set_error(const Status& status) {
   PyObject* type = PyExc_RuntimeError;
@@ -158,149 +127,50 @@ void core_dealloc(PyObject* self) {
 
 // ---- logging
 
-// The error that is set, whole, to be set again later.
-class SavedError {
- public:
-  SavedError() {
-    PyObject* type = nullptr;
-    PyObject* value = nullptr;
-    PyObject* traceback = nullptr;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    type_ = Ref::steal(type);
-    value_ = Ref::steal(value);
-    traceback_ = Ref::steal(traceback);
-  }
-  PyObject* value() const { return value_ ? value_.get() : Py_None; }
-  void restore() { PyErr_Restore(type_.release(), value_.release(), traceback_.release()); }
-
- private:
-  Ref type_, value_, traceback_;
-};
-
-// A record's bytes, still in the writer that wrote them.
-struct Encoded {
-  std::unique_ptr<RecordWriter> writer;
-  std::string_view json;
-  int severity = 0;
-  bool grew = false;
-};
-
-RecordEncoder encoder_of(PyObject* self, const Core& core) {
-  return RecordEncoder(module_state(Py_TYPE(self)).attributes, core.level_map.get(),
-                       core.handler->options().max_record_bytes);
-}
-
-void encode_message(PyObject* self, Core& core, PyObject* record, std::string_view message,
-                    PyObject* formatter, Interruption& interruption, Encoded& encoded) {
-  encoded.writer = core.take_writer();
-  RecordWriter& writer = *encoded.writer;
-  encoded.severity = encoder_of(self, core).write(writer, record, message, formatter, interruption);
-  encoded.grew = writer.full();
-  encoded.json = writer.finish();
-}
-
-// What the handler's formatter made of the record (`message`), else what record.getMessage() does.
-// Where that raises, the record is written all the same and the error is set again afterwards.
-bool encode_record(PyObject* self, Core& core, PyObject* record, PyObject* message,
-                   PyObject* formatter, Encoded& encoded) {
-  Interruption interruption;
-  std::optional<SavedError> error;
-  Ref text = message != Py_None ? Ref::share(message)
-                                : module_state(Py_TYPE(self)).attributes.message_of(record);
-  if (!text) error.emplace();
-  std::string made;
-  if (error) made = unformatted_message(record, error->value(), interruption);
-  if (text && !PyUnicode_Check(text.get())) {
-    made = str_of(text.get(), interruption);
-    text = Ref();
-  }
-  if (text) {
-    encode_message(self, core, record, Utf8(text.get()).view(), formatter, interruption, encoded);
-  } else {
-    encode_message(self, core, record, made, formatter, interruption, encoded);
-  }
-  if (interruption.restore()) return false;
-  if (error) error->restore();
-  return !error;
-}
-
-// Called with what encoding raised still set: the record goes out first.
-PyObject* hand_over(Core& core, Encoded encoded, bool encoded_well) {
-  PyObject* type = nullptr;
-  PyObject* value = nullptr;
-  PyObject* traceback = nullptr;
-  if (!encoded_well) PyErr_Fetch(&type, &value, &traceback);
-  const auto log = [&core, &encoded] { return core.handler->log(encoded.severity, encoded.json); };
-  const bool taken = core.log_may_wait ? without_gil(log) : log();
-  core.give_back(std::move(encoded.writer), encoded.grew);
-  if (!encoded_well) {
-    PyErr_Restore(type, value, traceback);
-    return nullptr;
-  }
-  return PyBool_FromLong(taken ? 1 : 0);
-}
-
 bool check_arguments(const char* method, Py_ssize_t expected, Py_ssize_t given) {
   if (expected == given) return true;
   PyErr_Format(PyExc_TypeError, "%s() takes %zd arguments (%zd given)", method, expected, given);
   return false;
 }
 
-PyObject* core_emit(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+// What all of them do with a record that `encode` has encoded.
+template <typename Encode>
+PyObject* emit(PyObject* self, const Encode& encode) {
   Core* const core = core_of(self);
-  if (!core || !check_arguments("emit", 3, count)) return nullptr;
+  if (!core) return nullptr;
   try {
     Encoded encoded;
-    const bool well = encode_record(self, *core, args[0], args[1], args[2], encoded);
+    const bool well = encode(module_state(Py_TYPE(self)), *core, encoded);
     return hand_over(*core, std::move(encoded), well);
   } catch (const std::bad_alloc&) {
     return PyErr_NoMemory();
   }
+}
+
+PyObject* core_emit(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+  if (!check_arguments("emit", 3, count)) return nullptr;
+  return emit(self, [args](ModuleState& state, Core& core, Encoded& encoded) {
+    return encode_record(state, core, args[0], args[1], args[2], encoded);
+  });
 }
 
 PyObject* core_emit_unformatted(PyObject* self, PyObject* const* args, Py_ssize_t count) {
-  Core* const core = core_of(self);
-  if (!core || !check_arguments("emit_unformatted", 2, count)) return nullptr;
-  try {
-    Encoded encoded;
-    bool well = true;
-    {
-      Interruption interruption;
-      const std::string message = unformatted_message(args[0], args[1], interruption);
-      encode_message(self, *core, args[0], message, Py_None, interruption, encoded);
-      well = !interruption.restore();
-    }
-    return hand_over(*core, std::move(encoded), well);
-  } catch (const std::bad_alloc&) {
-    return PyErr_NoMemory();
-  }
+  if (!check_arguments("emit_unformatted", 2, count)) return nullptr;
+  return emit(self, [args](ModuleState& state, Core& core, Encoded& encoded) {
+    return encode_unformatted(state, core, args[0], args[1], encoded);
+  });
 }
 
 PyObject* core_emit_custom(PyObject* self, PyObject* const* args, Py_ssize_t count) {
-  Core* const core = core_of(self);
-  if (!core || !check_arguments("emit_custom", 2, count)) return nullptr;
+  if (!check_arguments("emit_custom", 2, count)) return nullptr;
   if (!PyDict_Check(args[0])) {
     PyErr_Format(PyExc_TypeError, "format_record() must return a dict, not %.100s",
                  Py_TYPE(args[0])->tp_name);
     return nullptr;
   }
-  try {
-    Encoded encoded;
-    bool well = true;
-    {
-      Interruption interruption;
-      encoded.writer = core->take_writer();
-      encoder_of(self, *core).write_custom(*encoded.writer, args[0], interruption);
-      encoded.grew = encoded.writer->full();
-      encoded.json = encoded.writer->finish_custom();
-      encoded.severity = severity_of(args[1], interruption);
-      well = !interruption.restore();
-    }
-    return hand_over(*core, std::move(encoded), well);
-  } catch (const std::bad_alloc&) {
-    return PyErr_NoMemory();
-  }
+  return emit(self, [args](ModuleState& state, Core& core, Encoded& encoded) {
+    return encode_custom(state, core, args[0], args[1], encoded);
+  });
 }
 
 PyObject* core_encode(PyObject* self, PyObject* const* args, Py_ssize_t count) {
@@ -308,7 +178,9 @@ PyObject* core_encode(PyObject* self, PyObject* const* args, Py_ssize_t count) {
   if (!core || !check_arguments("encode", 3, count)) return nullptr;
   try {
     Encoded encoded;
-    if (!encode_record(self, *core, args[0], args[1], args[2], encoded)) return nullptr;
+    if (!encode_record(module_state(Py_TYPE(self)), *core, args[0], args[1], args[2], encoded)) {
+      return nullptr;
+    }
     PyObject* const json = PyBytes_FromStringAndSize(encoded.json.data(),
                                                      static_cast<Py_ssize_t>(encoded.json.size()));
     core->give_back(std::move(encoded.writer), encoded.grew);
@@ -463,8 +335,24 @@ void* slot(Function* function) {
 
 }  // namespace
 
-ModuleState& module_state(PyTypeObject* type) {
-  return **static_cast<ModuleState**>(PyType_GetModuleState(type));
+std::unique_ptr<RecordWriter> Core::take_writer() {
+  if (idle_writers_.empty()) {
+    return std::make_unique<RecordWriter>(handler->record_prefix(),
+                                          handler->options().max_record_bytes);
+  }
+  std::unique_ptr<RecordWriter> writer = std::move(idle_writers_.back());
+  idle_writers_.pop_back();
+  return writer;
+}
+
+void Core::give_back(std::unique_ptr<RecordWriter> writer, bool grew) {
+  if (!grew && idle_writers_.size() < kMaxIdleWriters) idle_writers_.push_back(std::move(writer));
+}
+
+Core* core_of(PyObject* object) {
+  Core* const core = as_object(object)->core;
+  if (!core) PyErr_SetString(PyExc_RuntimeError, "Core.__init__ was not called");
+  return core;
 }
 
 PyObject* create_core_type(PyObject* module) {

@@ -5,19 +5,37 @@
 
 #pragma once
 
-#include "python/binding/record.h"
+#include <memory>
+#include <vector>
+
+#include "log_aggregator/handler.h"
+#include "log_aggregator/record_writer.h"
+#include "python/binding/callbacks.h"
 #include "python/binding/reference.h"
 
 namespace log_aggregator::python {
 
-struct ModuleState {
-  AttributeTable attributes;
+// What a Core object owns. Guarded by the interpreter lock but for `handler`, which is thread-safe.
+struct Core {
+  std::shared_ptr<Callbacks> callbacks;
+  std::unique_ptr<Handler> handler;
+  Ref level_map;
+  bool log_may_wait = false;
+
+  // Not one writer for each thread, but one for each record that is being written: formatting one
+  // may log another.
+  std::unique_ptr<RecordWriter> take_writer();
+  // One that had to grow beyond a record's limit is let go, with its memory.
+  void give_back(std::unique_ptr<RecordWriter> writer, bool grew);
+
+ private:
+  std::vector<std::unique_ptr<RecordWriter>> idle_writers_;
 };
 
 // The type as a new object, null with a Python error set. `module` keeps a ModuleState*.
 PyObject* create_core_type(PyObject* module);
 
-// The state of the module that made `type`.
-ModuleState& module_state(PyTypeObject* type);
+// Null with a Python error set where __init__ failed. `object` is one of that type.
+Core* core_of(PyObject* object);
 
 }  // namespace log_aggregator::python

@@ -5,9 +5,13 @@
 
 #include "log_aggregator/options.h"
 #include "python/binding/core.h"
+#include "python/binding/handler_base.h"
+#include "python/binding/module_state.h"
 
 namespace log_aggregator::python {
 namespace {
+
+ModuleState* the_state = nullptr;
 
 ModuleState** state_of(PyObject* module) {
   return static_cast<ModuleState**>(PyModule_GetState(module));
@@ -36,20 +40,50 @@ int module_exec(PyObject* module) {
   }
   ModuleState** const state = state_of(module);
   *state = new ModuleState;
-  if (!(*state)->attributes.load()) return -1;
-  const Ref core_type = Ref::steal(create_core_type(module));
+  if (!(*state)->load()) return -1;
+  Ref& core_type = (*state)->core_type;
+  Ref& handler_type = (*state)->handler_type;
+  core_type = Ref::steal(create_core_type(module));
+  handler_type = Ref::steal(create_handler_type(module));
   if (!core_type || PyModule_AddObjectRef(module, "Core", core_type.get()) < 0) return -1;
+  if (!handler_type || PyModule_AddObjectRef(module, "HandlerBase", handler_type.get()) < 0) {
+    return -1;
+  }
+  the_state = *state;
   return PyModule_AddStringConstant(module, "__version__", LOG_AGGREGATOR_VERSION);
 }
 
 void module_free(void* module) {
   ModuleState** const state = state_of(static_cast<PyObject*>(module));
   if (!state) return;
+  if (the_state == *state) the_state = nullptr;
   delete *state;
   *state = nullptr;
 }
 
+PyObject* module_register_methods(PyObject* module, PyObject* methods) {
+  ModuleState& state = **state_of(module);
+  state.handler_methods = Ref::share(methods);
+  state.own_handlers = {};
+  Py_RETURN_NONE;
+}
+
+PyObject* module_accelerate(PyObject* module, PyObject*) {
+  ModuleState& state = **state_of(module);
+  if (!state.accelerator.turn_on(state)) return nullptr;
+  Py_RETURN_NONE;
+}
+
+PyObject* module_decelerate(PyObject* module, PyObject*) {
+  ModuleState& state = **state_of(module);
+  if (!state.accelerator.turn_off(state)) return nullptr;
+  Py_RETURN_NONE;
+}
+
 PyMethodDef kFunctions[] = {
+    {"accelerate", module_accelerate, METH_NOARGS, nullptr},
+    {"decelerate", module_decelerate, METH_NOARGS, nullptr},
+    {"register_methods", module_register_methods, METH_O, nullptr},
     {"basic_auth", module_basic_auth, METH_VARARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
@@ -72,6 +106,20 @@ PyModuleDef kModule = {
 };
 
 }  // namespace
+
+bool ModuleState::load() {
+  handle_customised = Ref::steal(PyUnicode_InternFromString("_handle_customised"));
+  exc_info_function = Ref::share(PySys_GetObject("exc_info"));
+  return handle_customised && exc_info_function && attributes.load() && logging.load() &&
+         call_sites.load(logging.source_file()) && identities.load() && records.load(logging);
+}
+
+ModuleState& module_state(PyTypeObject* type) {
+  return **static_cast<ModuleState**>(PyType_GetModuleState(type));
+}
+
+ModuleState* module_state() { return the_state; }
+
 }  // namespace log_aggregator::python
 
 PyMODINIT_FUNC PyInit__core() { return PyModuleDef_Init(&log_aggregator::python::kModule); }

@@ -5,6 +5,8 @@
 #include <climits>
 #include <cmath>
 
+#include "python/binding/message.h"
+#include "python/binding/module_state.h"
 #include "python/binding/values.h"
 
 namespace log_aggregator::python {
@@ -18,8 +20,8 @@ struct StandardName {
 // Every attribute that logging itself sets: all others are extras.
 constexpr StandardName kStandardNames[] = {
     {"name", Attribute::name},
-    {"msg", Attribute::unread},
-    {"args", Attribute::unread},
+    {"msg", Attribute::msg},
+    {"args", Attribute::args},
     {"levelname", Attribute::levelname},
     {"levelno", Attribute::levelno},
     {"pathname", Attribute::unread},
@@ -42,56 +44,10 @@ constexpr StandardName kStandardNames[] = {
     {"asctime", Attribute::unread},
 };
 
-// What a record held when it was read: own references, as the code that is run to write one value
-// may change the record.
-struct Attributes {
-  std::array<Ref, kReadAttributes> standard;
-  std::vector<std::pair<Ref, Ref>> extra;
-
-  PyObject* get(Attribute attribute) const {
-    return standard[static_cast<std::size_t>(attribute)].get();
-  }
-};
-
 Ref attribute_of(PyObject* object, const char* name, Interruption& interruption) {
   Ref value = Ref::steal(PyObject_GetAttrString(object, name));
   if (!value) interruption.take();
   return value;
-}
-
-void read_dict(PyObject* dict, AttributeTable& table, Attributes& attributes) {
-  PyObject* key = nullptr;
-  PyObject* value = nullptr;
-  Py_ssize_t at = 0;
-  for (std::size_t position = 0; PyDict_Next(dict, &at, &key, &value); ++position) {
-    const Attribute attribute = table.find(key, position);
-    if (attribute == Attribute::unread) continue;
-    if (attribute == Attribute::extra) {
-      attributes.extra.emplace_back(Ref::share(key), Ref::share(value));
-    } else {
-      attributes.standard[static_cast<std::size_t>(attribute)] = Ref::share(value);
-    }
-  }
-}
-
-// Records of a factory may hold attributes elsewhere than in their __dict__.
-void read_missing(PyObject* record, Attributes& attributes, Interruption& interruption) {
-  for (const StandardName& standard : kStandardNames) {
-    if (standard.attribute == Attribute::unread) continue;
-    Ref& slot = attributes.standard[static_cast<std::size_t>(standard.attribute)];
-    if (!slot && standard.attribute != Attribute::taskName) {
-      slot = attribute_of(record, standard.name, interruption);
-    }
-  }
-}
-
-Attributes read_attributes(PyObject* record, AttributeTable& table, Interruption& interruption) {
-  Attributes attributes;
-  const Ref dict = Ref::steal(PyObject_GenericGetDict(record, nullptr));
-  if (!dict) interruption.take();
-  if (dict && PyDict_Check(dict.get())) read_dict(dict.get(), table, attributes);
-  read_missing(record, attributes, interruption);
-  return attributes;
 }
 
 void write_text(RecordWriter& writer, std::string_view name, PyObject* value,
@@ -114,20 +70,12 @@ void write_number(RecordWriter& writer, std::string_view name, PyObject* value,
   ValueWriter(writer.json(), interruption, writer.json().size() + 64).write(value);
 }
 
-void write_level(RecordWriter& writer, std::int64_t time, PyObject* levelname, PyObject* levelno,
-                 PyObject* level_map, Interruption& interruption) {
-  Ref mapped;
-  if (level_map && levelno && PyLong_Check(levelno)) {
-    mapped = Ref::share(PyDict_GetItemWithError(level_map, levelno));
-  }
-  if (level_map && !mapped && levelname && PyUnicode_Check(levelname)) {
-    const Ref upper = Ref::steal(PyObject_CallMethod(levelname, "upper", nullptr));
-    if (upper) mapped = Ref::share(PyDict_GetItemWithError(level_map, upper.get()));
-  }
-  if (PyErr_Occurred()) interruption.take();
-  PyObject* const level = mapped ? mapped.get() : levelname;
-  if (level && PyUnicode_Check(level)) return writer.begin(time, Utf8(level).view());
-  writer.begin(time, level ? str_of(level, interruption) : std::string());
+// False for what is no int of 64 bits.
+bool read_int(PyObject* value, long long& number) {
+  if (!value || !PyLong_CheckExact(value)) return false;
+  int overflow = 0;
+  number = PyLong_AsLongLongAndOverflow(value, &overflow);
+  return overflow == 0;
 }
 
 // logging takes True, an exception or a tuple, and makes a tuple of it; whoever makes records by
@@ -154,68 +102,14 @@ Ref format_exception(PyObject* formatter, PyObject* default_formatter, PyObject*
   return Ref::steal(PyObject_CallMethod(default_formatter, "formatException", "(O)", exc_info));
 }
 
-void write_exception(RecordWriter& writer, const Attributes& attributes, PyObject* formatter,
-                     PyObject* default_formatter, Interruption& interruption) {
-  PyObject* const ready = attributes.get(Attribute::exc_text);
-  if (ready && PyUnicode_Check(ready) && PyUnicode_GET_LENGTH(ready) > 0) {
-    return writer.exception(Utf8(ready).view());
-  }
-  PyObject* const exc_info = attributes.get(Attribute::exc_info);
-  if (!exc_info || exc_info == Py_None) return;
-  const Ref tuple = exception_tuple(exc_info);
-  if (PyErr_Occurred()) interruption.take();
-  if (!tuple) return;
-  const Ref text = format_exception(formatter, default_formatter, tuple.get(), interruption);
-  if (text && PyUnicode_Check(text.get())) return writer.exception(Utf8(text.get()).view());
-  if (!text) return writer.exception(unprintable(PyTuple_GET_ITEM(tuple.get(), 1), interruption));
-  writer.exception(str_of(text.get(), interruption));
-}
-
 void write_stack(RecordWriter& writer, PyObject* stack_info, Interruption& interruption) {
   if (!stack_info || stack_info == Py_None) return;
   if (!PyUnicode_Check(stack_info)) return writer.stack(str_of(stack_info, interruption));
   if (PyUnicode_GET_LENGTH(stack_info) > 0) writer.stack(Utf8(stack_info).view());
 }
 
-// Only where they say something: nearly every record is of the main process and of no task.
-void write_process_and_task(RecordWriter& writer, const Attributes& attributes,
-                            Interruption& interruption) {
-  PyObject* const process = attributes.get(Attribute::processName);
-  if (process && process != Py_None &&
-      !(PyUnicode_Check(process) &&
-        PyUnicode_CompareWithASCIIString(process, "MainProcess") == 0)) {
-    write_text(writer, "processName", process, interruption);
-  }
-  PyObject* const task = attributes.get(Attribute::taskName);
-  if (task && task != Py_None) write_text(writer, "taskName", task, interruption);
-}
-
 std::size_t safe_end(std::size_t max_record_bytes) {
   return max_record_bytes - std::min(ValueWriter::kOverrun, max_record_bytes / 2);
-}
-
-// Extras have what the record still has room for, and half a record at least: a long message is cut
-// in their favour, and a long extra never at the expense of the message.
-void write_extra(RecordWriter& writer, const Attributes& attributes, std::size_t max_record_bytes,
-                 Interruption& interruption) {
-  if (attributes.extra.empty()) return;
-  writer.begin_extra();
-  const std::size_t half = writer.json().size() + safe_end(max_record_bytes / 2);
-  const std::size_t end = std::max(safe_end(max_record_bytes), half);
-  const bool distinct =
-      std::all_of(attributes.extra.begin(), attributes.extra.end(),
-                  [](const auto& item) { return is_plain_key(item.first.get()); });
-  ObjectKeys keys(writer.json(), interruption, distinct);
-  ValueWriter values(writer.json(), interruption, end);
-  for (const auto& [key, value] : attributes.extra) {
-    if (writer.json().size() >= end) {
-      keys.write_cut();
-      break;
-    }
-    keys.write(key.get());
-    values.write(value.get());
-  }
-  writer.end_extra();
 }
 
 std::int64_t now_microseconds() {
@@ -261,33 +155,208 @@ Attribute AttributeTable::find(PyObject* name, std::size_t position) {
   return attribute;
 }
 
-int RecordEncoder::write(RecordWriter& writer, PyObject* record, std::string_view message,
-                         PyObject* formatter, Interruption& interruption) const {
-  const Attributes attributes = read_attributes(record, table_, interruption);
-  PyObject* const levelno = attributes.get(Attribute::levelno);
-  write_level(writer, microseconds_of(attributes.get(Attribute::created), interruption),
-              attributes.get(Attribute::levelname), levelno, level_map_, interruption);
-  writer.message(message);
+// What a record held when it was read: own references, as the code that is run to write one value
+// may change the record.
+struct RecordEncoder::Attributes {
+  std::array<Ref, kReadAttributes> standard;
+  std::vector<std::pair<Ref, Ref>> extra;
+
+  PyObject* get(Attribute attribute) const {
+    return standard[static_cast<std::size_t>(attribute)].get();
+  }
+  void set(Attribute attribute, PyObject* value) {
+    standard[static_cast<std::size_t>(attribute)] = Ref::share(value);
+  }
+};
+
+RecordEncoder::Attributes RecordEncoder::read_attributes(PyObject* record,
+                                                         Interruption& interruption) const {
+  Attributes attributes;
+  const Ref dict = Ref::steal(PyObject_GenericGetDict(record, nullptr));
+  if (!dict) interruption.take();
+  PyObject* key = nullptr;
+  PyObject* value = nullptr;
+  Py_ssize_t at = 0;
+  for (std::size_t position = 0; dict && PyDict_Next(dict.get(), &at, &key, &value); ++position) {
+    const Attribute attribute = state_.attributes.find(key, position);
+    if (attribute == Attribute::unread) continue;
+    if (attribute == Attribute::extra) {
+      attributes.extra.emplace_back(Ref::share(key), Ref::share(value));
+    } else {
+      attributes.set(attribute, value);
+    }
+  }
+  // Records of a factory may hold attributes elsewhere than in their __dict__.
+  for (const StandardName& standard : kStandardNames) {
+    if (standard.attribute == Attribute::unread || standard.attribute == Attribute::taskName) {
+      continue;
+    }
+    Ref& slot = attributes.standard[static_cast<std::size_t>(standard.attribute)];
+    if (!slot) slot = attribute_of(record, standard.name, interruption);
+  }
+  return attributes;
+}
+
+int RecordEncoder::write(RecordWriter& writer, PyObject* record, PyObject* message,
+                         PyObject* formatter, Interruption& interruption,
+                         std::optional<SavedError>& error) const {
+  const Attributes attributes = read_attributes(record, interruption);
+  begin(writer, microseconds_of(attributes.get(Attribute::created), interruption),
+        attributes.get(Attribute::levelname), attributes.get(Attribute::levelno), interruption);
+  write_message(writer, record, attributes, message, interruption, error);
+  return write_rest(writer, attributes, formatter, interruption);
+}
+
+int RecordEncoder::write_unformatted(RecordWriter& writer, PyObject* record, PyObject* error,
+                                     Interruption& interruption) const {
+  const Attributes attributes = read_attributes(record, interruption);
+  begin(writer, microseconds_of(attributes.get(Attribute::created), interruption),
+        attributes.get(Attribute::levelname), attributes.get(Attribute::levelno), interruption);
+  writer.message(unformatted_message(record, error, interruption));
+  return write_rest(writer, attributes, Py_None, interruption);
+}
+
+void RecordEncoder::begin(RecordWriter& writer, std::int64_t unix_microseconds,
+                          PyObject* level_name, PyObject* level_number,
+                          Interruption& interruption) const {
+  Ref mapped;
+  if (level_map_ && level_number && PyLong_Check(level_number)) {
+    mapped = Ref::share(PyDict_GetItemWithError(level_map_, level_number));
+  }
+  if (level_map_ && !mapped && level_name && PyUnicode_Check(level_name)) {
+    const Ref upper = Ref::steal(PyObject_CallMethod(level_name, "upper", nullptr));
+    if (upper) mapped = Ref::share(PyDict_GetItemWithError(level_map_, upper.get()));
+  }
+  if (level_map_ && PyErr_Occurred()) interruption.take();
+  PyObject* const level = mapped ? mapped.get() : level_name;
+  if (level && PyUnicode_Check(level)) {
+    return writer.begin(unix_microseconds, Utf8(level).view());
+  }
+  writer.begin(unix_microseconds, level ? str_of(level, interruption) : std::string());
+}
+
+void RecordEncoder::write_message(RecordWriter& writer, PyObject* record,
+                                  const Attributes& attributes, PyObject* message,
+                                  Interruption& interruption,
+                                  std::optional<SavedError>& error) const {
+  Message parts;
+  if (!message && state_.logging.is_standard_record(record) &&
+      read_message(attributes.get(Attribute::msg), attributes.get(Attribute::args), parts)) {
+    if (python::write_message(writer, parts)) return;
+  } else {
+    const Ref text = message ? Ref::share(message) : state_.attributes.message_of(record);
+    if (text && PyUnicode_Check(text.get())) return writer.message(Utf8(text.get()).view());
+    if (text) return writer.message(str_of(text.get(), interruption));
+  }
+  error.emplace();
+  writer.message(unformatted_message(record, error->value(), interruption));
+}
+
+int RecordEncoder::write_rest(RecordWriter& writer, const Attributes& attributes,
+                              PyObject* formatter, Interruption& interruption) const {
+  write_names(writer, attributes, interruption);
+  write_process_and_task(writer, attributes.get(Attribute::processName),
+                         attributes.get(Attribute::taskName), interruption);
+  PyObject* const ready = attributes.get(Attribute::exc_text);
+  if (ready && PyUnicode_Check(ready) && PyUnicode_GET_LENGTH(ready) > 0) {
+    writer.exception(Utf8(ready).view());
+  } else if (PyObject* const exc_info = attributes.get(Attribute::exc_info)) {
+    write_exception(writer, exc_info, formatter, interruption);
+  }
+  write_stack(writer, attributes.get(Attribute::stack_info), interruption);
+  write_extra(writer, attributes.extra, interruption);
+  return severity_of(attributes.get(Attribute::levelno), interruption);
+}
+
+// The usual ones are kept encoded.
+void RecordEncoder::write_names(RecordWriter& writer, const Attributes& attributes,
+                                Interruption& interruption) const {
   const auto text = [&](std::string_view name, Attribute attribute) {
     write_text(writer, name, attributes.get(attribute), interruption);
   };
   const auto number = [&](std::string_view name, Attribute attribute) {
     write_number(writer, name, attributes.get(attribute), interruption);
   };
-  text("host_process", Attribute::name);
-  text("logger_name", Attribute::name);
-  text("module", Attribute::module);
-  text("filename", Attribute::filename);
-  text("funcName", Attribute::funcName);
-  number("lineno", Attribute::lineno);
-  number("process", Attribute::process);
-  number("thread", Attribute::thread);
-  text("threadName", Attribute::threadName);
-  write_process_and_task(writer, attributes, interruption);
-  write_exception(writer, attributes, formatter, table_.default_formatter(), interruption);
-  write_stack(writer, attributes.get(Attribute::stack_info), interruption);
-  write_extra(writer, attributes, max_record_bytes_, interruption);
-  return severity_of(levelno, interruption);
+  Fragments& fragments = state_.fragments;
+
+  PyObject* const name = attributes.get(Attribute::name);
+  if (Fragments::is_plain(name)) {
+    writer.fields(fragments.logger(name));
+  } else {
+    text("host_process", Attribute::name);
+    text("logger_name", Attribute::name);
+  }
+
+  Place place{.module = attributes.get(Attribute::module),
+              .filename = attributes.get(Attribute::filename),
+              .function = attributes.get(Attribute::funcName)};
+  if (Fragments::is_plain(place.module) && Fragments::is_plain(place.filename) &&
+      Fragments::is_plain(place.function) &&
+      read_int(attributes.get(Attribute::lineno), place.line)) {
+    writer.fields(fragments.place(place));
+  } else {
+    text("module", Attribute::module);
+    text("filename", Attribute::filename);
+    text("funcName", Attribute::funcName);
+    number("lineno", Attribute::lineno);
+  }
+
+  Caller caller{.thread_name = attributes.get(Attribute::threadName)};
+  if (Fragments::is_plain(caller.thread_name) &&
+      read_int(attributes.get(Attribute::process), caller.process) &&
+      read_int(attributes.get(Attribute::thread), caller.thread)) {
+    writer.fields(fragments.caller(caller));
+  } else {
+    number("process", Attribute::process);
+    number("thread", Attribute::thread);
+    text("threadName", Attribute::threadName);
+  }
+}
+
+void RecordEncoder::write_exception(RecordWriter& writer, PyObject* exc_info, PyObject* formatter,
+                                    Interruption& interruption) const {
+  if (exc_info == Py_None) return;
+  const Ref tuple = exception_tuple(exc_info);
+  if (PyErr_Occurred()) interruption.take();
+  if (!tuple) return;
+  const Ref text =
+      format_exception(formatter, state_.attributes.default_formatter(), tuple.get(), interruption);
+  if (text && PyUnicode_Check(text.get())) return writer.exception(Utf8(text.get()).view());
+  if (!text) return writer.exception(unprintable(PyTuple_GET_ITEM(tuple.get(), 1), interruption));
+  writer.exception(str_of(text.get(), interruption));
+}
+
+// Extras have what the record still has room for, and half a record at least: a long message is cut
+// in their favour, and a long extra never at the expense of the message.
+void RecordEncoder::write_extra(RecordWriter& writer, std::span<const std::pair<Ref, Ref>> extra,
+                                Interruption& interruption) const {
+  if (extra.empty()) return;
+  writer.begin_extra();
+  const std::size_t half = writer.json().size() + safe_end(max_record_bytes_ / 2);
+  const std::size_t end = std::max(safe_end(max_record_bytes_), half);
+  const bool distinct = std::all_of(
+      extra.begin(), extra.end(), [](const auto& item) { return is_plain_key(item.first.get()); });
+  ObjectKeys keys(writer.json(), interruption, distinct);
+  ValueWriter values(writer.json(), interruption, end);
+  for (const auto& [key, value] : extra) {
+    if (writer.json().size() >= end) {
+      keys.write_cut();
+      break;
+    }
+    keys.write(key.get());
+    values.write(value.get());
+  }
+  writer.end_extra();
+}
+
+void write_process_and_task(RecordWriter& writer, PyObject* process_name, PyObject* task_name,
+                            Interruption& interruption) {
+  if (process_name && process_name != Py_None &&
+      !(PyUnicode_Check(process_name) &&
+        PyUnicode_CompareWithASCIIString(process_name, "MainProcess") == 0)) {
+    write_text(writer, "processName", process_name, interruption);
+  }
+  if (task_name && task_name != Py_None) write_text(writer, "taskName", task_name, interruption);
 }
 
 void RecordEncoder::write_custom(RecordWriter& writer, PyObject* dict,

@@ -10,6 +10,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,6 +41,8 @@ enum class Attribute : signed char {
   stack_info,
   processName,
   taskName,
+  msg,
+  args,
   unread,
 };
 inline constexpr std::size_t kReadAttributes = static_cast<std::size_t>(Attribute::unread);
@@ -49,7 +53,7 @@ class AttributeTable {
  public:
   // False with a Python error set.
   bool load();
-  Attribute find(PyObject* name, std::size_t position);
+  Attribute find(PyObject* name, std::size_t position = SIZE_MAX);
   // logging.Formatter(), for tracebacks where a handler has none of its own.
   PyObject* default_formatter() const { return default_formatter_.get(); }
   // record.getMessage()
@@ -68,24 +72,57 @@ class AttributeTable {
   std::array<Seen, 32> seen_;  // by position
 };
 
+struct ModuleState;
+
 class RecordEncoder {
  public:
   // `level_map`: dict of numbers and upper-case names to the API's names, or null.
-  RecordEncoder(AttributeTable& table, PyObject* level_map, std::size_t max_record_bytes)
-      : table_(table), level_map_(level_map), max_record_bytes_(max_record_bytes) {}
+  RecordEncoder(ModuleState& state, PyObject* level_map, std::size_t max_record_bytes)
+      : state_(state), level_map_(level_map), max_record_bytes_(max_record_bytes) {}
 
-  // `message` is the formatted one; `formatter` the handler's or None. Returns the severity.
-  int write(RecordWriter& writer, PyObject* record, std::string_view message, PyObject* formatter,
-            Interruption& interruption) const;
-
+  // `message` is the formatted one; null: what record.getMessage() returns, or where that raises,
+  // a message that names the error, which is then in `error`. `formatter` is the handler's or None.
+  // Returns the severity.
+  int write(RecordWriter& writer, PyObject* record, PyObject* message, PyObject* formatter,
+            Interruption& interruption, std::optional<SavedError>& error) const;
+  // A record whose formatting raised `error`.
+  int write_unformatted(RecordWriter& writer, PyObject* record, PyObject* error,
+                        Interruption& interruption) const;
   // Writes what a user's own hook made of a record.
   void write_custom(RecordWriter& writer, PyObject* dict, Interruption& interruption) const;
 
+  // ---- parts of a record, for those who have no LogRecord
+
+  // Begins the record with time and level.
+  void begin(RecordWriter& writer, std::int64_t unix_microseconds, PyObject* level_name,
+             PyObject* level_number, Interruption& interruption) const;
+  // Of a tuple such as sys.exc_info() returns, or an exception.
+  void write_exception(RecordWriter& writer, PyObject* exc_info, PyObject* formatter,
+                       Interruption& interruption) const;
+  void write_extra(RecordWriter& writer, std::span<const std::pair<Ref, Ref>> extra,
+                   Interruption& interruption) const;
+
  private:
-  AttributeTable& table_;
+  struct Attributes;
+
+  Attributes read_attributes(PyObject* record, Interruption& interruption) const;
+  void write_message(RecordWriter& writer, PyObject* record, const Attributes& attributes,
+                     PyObject* message, Interruption& interruption,
+                     std::optional<SavedError>& error) const;
+  int write_rest(RecordWriter& writer, const Attributes& attributes, PyObject* formatter,
+                 Interruption& interruption) const;
+  void write_names(RecordWriter& writer, const Attributes& attributes,
+                   Interruption& interruption) const;
+
+  ModuleState& state_;
   PyObject* const level_map_;
   const std::size_t max_record_bytes_;
 };
+
+// Those that say something: nearly every record is of the main process and of no task. Either may
+// be null.
+void write_process_and_task(RecordWriter& writer, PyObject* process_name, PyObject* task_name,
+                            Interruption& interruption);
 
 // record.levelno as a severity; 0 for what is no number.
 int severity_of(PyObject* levelno, Interruption& interruption);

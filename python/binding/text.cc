@@ -40,6 +40,18 @@ bool Interruption::restore() {
   return true;
 }
 
+SavedError::SavedError() {
+  PyObject* type = nullptr;
+  PyObject* value = nullptr;
+  PyObject* traceback = nullptr;
+  PyErr_Fetch(&type, &value, &traceback);
+  PyErr_NormalizeException(&type, &value, &traceback);
+  if (value && traceback) PyException_SetTraceback(value, traceback);
+  type_ = Ref::steal(type);
+  value_ = Ref::steal(value);
+  traceback_ = Ref::steal(traceback);
+}
+
 Utf8::Utf8(PyObject* text) {
   Py_ssize_t size = 0;
   if (PyUnicode_IS_COMPACT_ASCII(text) || PyUnicode_GET_LENGTH(text) <= kMaxKeptLength) {

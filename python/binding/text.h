@@ -23,6 +23,17 @@ class Interruption {
   Ref type_, value_, traceback_;
 };
 
+// The error that is set, whole and with its traceback, to be set again later.
+class SavedError {
+ public:
+  SavedError();
+  PyObject* value() const { return value_ ? value_.get() : Py_None; }
+  void restore() { PyErr_Restore(type_.release(), value_.release(), traceback_.release()); }
+
+ private:
+  Ref type_, value_, traceback_;
+};
+
 // The UTF-8 of a str, lone surrogates encoded as three bytes each: JsonWriter replaces them.
 class Utf8 {
  public:

@@ -8,7 +8,8 @@ logging.basicConfig(level="INFO", handlers=[handler])
 logging.info("hello")
 """
 
+from log_aggregator_handler._accelerate import accelerate, decelerate
 from log_aggregator_handler._core import __version__
 from log_aggregator_handler.handler import LogAggregatorHandler, Stats
 
-__all__ = ["LogAggregatorHandler", "Stats", "__version__"]
+__all__ = ["LogAggregatorHandler", "Stats", "__version__", "accelerate", "decelerate"]

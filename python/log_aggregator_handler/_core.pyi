@@ -4,12 +4,28 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
-from log_aggregator_handler.handler import Stats
+from log_aggregator_handler.handler import CoreStats
 
 __version__: str
 
 def basic_auth(user: str, password: str, /) -> tuple[str, str]:
     """The name and the value of the header of HTTP Basic authentication."""
+
+def accelerate() -> None: ...
+def decelerate() -> None: ...
+def register_methods(methods: dict[str, Any], /) -> None:
+    """Tells what LogAggregatorHandler's methods are: a handler with others is customised."""
+
+class HandlerBase:
+    """What of LogAggregatorHandler a log call touches: handle(), and attributes of Handler.
+
+    handle() leaves what is customised to the method _handle_customised().
+    """
+
+    _core: Core
+    def handle(self, record: logging.LogRecord) -> bool: ...
+    def _paths(self) -> dict[str, int]:
+        """Counts of the records that handle() was given, and of those that needed none."""
 
 @final
 class Core:
@@ -82,4 +98,4 @@ class Core:
         Waits up to close_timeout for those that are in one; False if one still is.
         """
 
-    def stats(self) -> Stats: ...
+    def stats(self) -> CoreStats: ...

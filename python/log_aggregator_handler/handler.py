@@ -13,7 +13,7 @@ from log_aggregator_handler import _core, _ending, _options
 from log_aggregator_handler._options import Auth
 
 
-class Stats(TypedDict):
+class CoreStats(TypedDict):
     """What became of every record: accepted == delivered + pending + sum(dropped.values())."""
 
     accepted: int
@@ -31,7 +31,13 @@ class Stats(TypedDict):
     last_error: str | None
 
 
-class LogAggregatorHandler(logging.Handler):
+class Stats(CoreStats):
+    """What became of every record, and by which way log calls reached the handler."""
+
+    paths: dict[str, int]  # log calls: "fast", "record_built", "fallback"; see accelerate()
+
+
+class LogAggregatorHandler(_core.HandlerBase, logging.Handler):
     """Ships log records as JSON to a log aggregation API, in the background.
 
     A log call encodes its record, puts it into a bounded queue and returns; a thread without the
@@ -168,8 +174,12 @@ class LogAggregatorHandler(logging.Handler):
         else:
             super().createLock()
 
-    def handle(self, record: logging.LogRecord) -> bool:
-        """As logging.Handler.handle(), without a lock where none is needed."""
+    def _handle_customised(self, record: logging.LogRecord) -> bool:
+        """As logging.Handler.handle(), without a lock where none is needed.
+
+        handle() of _core calls it where there is anything to it but handing the record over: a
+        filter, a formatter, a method that a subclass or this object has of its own.
+        """
         passed = self.filter(record)
         if not passed:
             return False
@@ -236,8 +246,8 @@ class LogAggregatorHandler(logging.Handler):
         return self._core.check_connection()
 
     def stats(self) -> Stats:
-        """Counts of records by their fate, and of requests."""
-        return self._core.stats()
+        """Counts of records by their fate, of log calls by their way here, and of requests."""
+        return {**self._core.stats(), "paths": self._paths()}
 
     @property
     def api_endpoint(self) -> str:
@@ -289,6 +299,13 @@ class LogAggregatorHandler(logging.Handler):
             raise
         self._core.emit_custom(custom, record.levelno)
 
+
+_core.register_methods(
+    {
+        name: getattr(LogAggregatorHandler, name)
+        for name in ("handle", "emit", "filter", "format", "format_record")
+    }
+)
 
 _DURABILITY = ("process", "power")
 _OVERFLOW = ("drop_newest", "drop_oldest", "block")

@@ -116,6 +116,12 @@ void RecordWriter::field(std::string_view name, std::int64_t value) {
 void RecordWriter::begin_message() { begin_part("message", message_); }
 void RecordWriter::end_message() { end_part(message_); }
 
+// What is longer than the whole record may be is not even escaped to its end.
+void RecordWriter::append_message(std::string_view utf8) {
+  const std::size_t written = json_.size() - message_.begin;
+  if (written < max_bytes_) json_.append_string(utf8.substr(0, max_bytes_));
+}
+
 void RecordWriter::begin_part(std::string_view name, Part& part) {
   json_.key(name);
   json_.begin_string();
@@ -127,7 +133,7 @@ void RecordWriter::end_part(Part& part) {
   json_.end_string();
 }
 
-// A text longer than the whole record may be is not even escaped to its end.
+// As append_message().
 void RecordWriter::text_part(std::string_view name, std::string_view utf8, Part& part) {
   begin_part(name, part);
   json_.append_string(utf8.substr(0, max_bytes_));

@@ -69,6 +69,7 @@ def test_stats_count_records_and_requests(log_api, make_handler, logger):
         "batches": 0,
         "bytes_sent": 0,
         "last_error": None,
+        "paths": {"fast": 0, "record_built": 0, "fallback": 0},
     }  # fmt: skip
     logger.addHandler(handler)
     for _ in range(3):
@@ -83,6 +84,7 @@ def test_stats_count_records_and_requests(log_api, make_handler, logger):
     assert (stats["batches"], stats["retries"]) == (1, 1)
     assert stats["bytes_sent"] == sum(post.wire_bytes for post in log_api.posts)
     assert "500" in stats["last_error"]
+    assert stats["paths"] == {"fast": 0, "record_built": 0, "fallback": 3}
 
 
 def test_repr_shows_kind_endpoint_and_level(make_handler):

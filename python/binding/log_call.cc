@@ -1,0 +1,379 @@
+#include "python/binding/log_call.h"
+
+#include <ctime>
+#include <new>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "python/binding/emit.h"
+#include "python/binding/message.h"
+#include "python/binding/text.h"
+
+namespace log_aggregator::python {
+namespace {
+
+constexpr const char* kNames[LogNames::kCount] = {
+    "disabled", "_cache",   "name",  "filters",    "handlers",   "propagate", "parent",
+    "manager",  "exc_info", "extra", "stack_info", "stacklevel", "handle"};
+
+// What an instance may have in the place of the class's, see read_logger().
+constexpr const char* kMethods[] = {"isEnabledFor", "getEffectiveLevel", "_log",
+                                    "findCaller",   "makeRecord",        "handle",
+                                    "filter",       "callHandlers"};
+
+// Borrowed, null where there is none; no error. The keys are interned, and the dicts those of
+// loggers: no code is run.
+PyObject* item(PyObject* dict, PyObject* key) {
+  PyObject* const value = PyDict_GetItemWithError(dict, key);
+  if (!value) PyErr_Clear();
+  return value;
+}
+
+bool has_own_methods(PyObject* logger_dict) {
+  for (const char* name : kMethods) {
+    if (PyDict_GetItemString(logger_dict, name)) return true;
+  }
+  return false;
+}
+
+std::int64_t now_ns() {
+  constexpr std::int64_t kNanosecondsPerSecond = 1'000'000'000;
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return now.tv_sec * kNanosecondsPerSecond + now.tv_nsec;
+}
+
+}  // namespace
+
+bool LogNames::load() {
+  for (std::size_t i = 0; i < kCount; ++i) {
+    names_[i] = Ref::steal(PyUnicode_InternFromString(kNames[i]));
+    if (!names_[i]) return false;
+  }
+  return true;
+}
+
+// ---- the logger
+
+// Logger.__init__ sets eight attributes and Manager.getLogger() a ninth: where there are more, one
+// may be a method of the instance's own.
+PyObject* LogCall::read_logger() {
+  constexpr Py_ssize_t kOfInit = 8;
+  PyObject* const dict = PyObject_GenericGetDict(logger, nullptr);
+  if (!dict) {
+    PyErr_Clear();
+    return nullptr;
+  }
+  Py_DECREF(dict);  // the logger has it
+  const Py_ssize_t size = PyDict_GET_SIZE(dict);
+  if (size <= kOfInit) return dict;
+  if (size == kOfInit + 1 && item(dict, names[LogNames::manager])) return dict;
+  return has_own_methods(dict) ? nullptr : dict;
+}
+
+Enabled LogCall::is_enabled(PyObject* logger_dict) const {
+  PyObject* const disabled = item(logger_dict, names[LogNames::disabled]);
+  if (disabled == Py_True) return Enabled::no;
+  PyObject* const cache = item(logger_dict, names[LogNames::cache]);
+  if (disabled != Py_False || !cache || !PyDict_CheckExact(cache)) return Enabled::unknown;
+  PyObject* const enabled = item(cache, level_number);
+  if (enabled == Py_True) return Enabled::yes;
+  return enabled == Py_False ? Enabled::no : Enabled::unknown;
+}
+
+// ---- the arguments
+
+bool LogCall::read_keywords(PyObject* const* values, PyObject* keywords) {
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(keywords); ++i) {
+    PyObject* const keyword = PyTuple_GET_ITEM(keywords, i);
+    PyObject* const value = values[i];
+    const auto is = [keyword, this](std::size_t name) {
+      return keyword == names[name] || PyUnicode_Compare(keyword, names[name]) == 0;
+    };
+    if (is(LogNames::extra)) {
+      extra = value;
+    } else if (is(LogNames::exc_info)) {
+      if (!read_exc_info(value)) return false;
+    } else if (is(LogNames::stack_info)) {
+      if (value != Py_True && value != Py_False && value != Py_None) return false;
+      stack_info = value == Py_True;
+    } else if (is(LogNames::stacklevel)) {
+      constexpr long kMost = 1'000'000;
+      const long number = PyLong_CheckExact(value) ? PyLong_AsLong(value) : 0;
+      if (number < 1 || number > kMost) {
+        PyErr_Clear();
+        return false;
+      }
+      stacklevel = static_cast<int>(number);
+    } else {
+      return false;
+    }
+  }
+  return extra_is_usual();
+}
+
+bool LogCall::read_exc_info(PyObject* value) {
+  const bool usual = value == Py_None || PyBool_Check(value) || PyLong_CheckExact(value) ||
+                     PyTuple_CheckExact(value) || PyExceptionInstance_Check(value);
+  const int wanted = usual ? PyObject_IsTrue(value) : -1;
+  PyErr_Clear();
+  exc_info = value;
+  has_exception = wanted > 0;
+  return wanted >= 0;
+}
+
+bool LogCall::extra_is_usual() const {
+  if (extra == Py_None) return true;
+  if (!PyDict_CheckExact(extra)) return false;
+  PyObject* key = nullptr;
+  Py_ssize_t at = 0;
+  while (PyDict_Next(extra, &at, &key, nullptr)) {
+    if (!PyUnicode_CheckExact(key) || state.attributes.find(key) != Attribute::extra) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// What Logger._log() makes of exc_info. Null where that stands for no exception, or with a Python
+// error set.
+Ref LogCall::exception_tuple() const {
+  if (!has_exception) return {};
+  if (PyExceptionInstance_Check(exc_info)) {
+    const Ref traceback = Ref::steal(PyException_GetTraceback(exc_info));
+    return Ref::steal(PyTuple_Pack(3, reinterpret_cast<PyObject*>(Py_TYPE(exc_info)), exc_info,
+                                   traceback ? traceback.get() : Py_None));
+  }
+  if (PyTuple_CheckExact(exc_info)) return Ref::share(exc_info);
+  return Ref::steal(PyObject_CallNoArgs(state.exc_info_function.get()));
+}
+
+// ---- the ways
+
+PyObject* LogCall::log(PyObject* logger_dict) {
+  const LoggerTraits& traits = state.logging.logger_traits(Py_TYPE(logger));
+  if (!traits.makes_records || !state.logging.makes_standard_records()) return nullptr;
+  PyObject* const logger_name = item(logger_dict, names[LogNames::name]);
+  if (!logger_name) return nullptr;
+  if (traits.hands_out_records && !stack_info && Fragments::is_plain(logger_name)) {
+    PyObject* const level_name = item(state.logging.level_names(), level_number);
+    const Audience seen_by = level_name && PyUnicode_CheckExact(level_name)
+                                 ? audience(logger_dict)
+                                 : Audience{Audience::Who::others, nullptr};
+    if (seen_by.who == Audience::Who::nobody) Py_RETURN_NONE;
+    if (seen_by.who == Audience::Who::ours) {
+      return log_fast(seen_by.handler, logger_name, level_name);
+    }
+  }
+  return log_record(logger_name);
+}
+
+// ---- who would see the record
+
+// As Logger.handle() and callHandlers() go about it.
+LogCall::Audience LogCall::audience(PyObject* logger_dict) const {
+  const Audience others{Audience::Who::others, nullptr};
+  PyObject* const filters = item(logger_dict, names[LogNames::filters]);
+  if (!filters || !PyList_CheckExact(filters) || PyList_GET_SIZE(filters) > 0) return others;
+  Audience result;
+  bool found = false;
+  PyObject* dict = logger_dict;
+  while (true) {
+    PyObject* const handlers = item(dict, names[LogNames::handlers]);
+    if (!handlers || !PyList_CheckExact(handlers) || !add_handlers(handlers, result, found)) {
+      return others;
+    }
+    PyObject* const parent = item(dict, names[LogNames::parent]);
+    if (parent == Py_None) break;
+    PyObject* const propagate = item(dict, names[LogNames::propagate]);
+    if (propagate == Py_False) break;
+    if (!parent || propagate != Py_True || !state.logging.logger_traits(Py_TYPE(parent)).is_plain) {
+      return others;
+    }
+    dict = PyObject_GenericGetDict(parent, nullptr);
+    if (!dict) {
+      PyErr_Clear();
+      return others;
+    }
+    Py_DECREF(dict);  // the parent has it
+  }
+  return found ? result : others;  // without any handler there is logging.lastResort
+}
+
+bool LogCall::add_handlers(PyObject* list, Audience& result, bool& found) const {
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) {
+    PyObject* const object = PyList_GET_ITEM(list, i);
+    found = true;
+    HandlerObject* const handler = as_handler(state, object);
+    if (!handler) {
+      if (state.logging.is_null_handler(object)) continue;
+      return false;
+    }
+    if (!handler->level || !PyLong_CheckExact(handler->level)) return false;
+    if (PyLong_AsLong(handler->level) > level) continue;
+    if (result.handler || !takes_the_short_way(state, handler)) {
+      return false;
+    }
+    result = {Audience::Who::ours, handler};
+  }
+  return true;
+}
+
+// ---- without a LogRecord
+
+PyObject* LogCall::log_fast(HandlerObject* handler, PyObject* logger_name, PyObject* level_name) {
+  PyObject* const handler_object = Py_NewRef(reinterpret_cast<PyObject*>(handler));
+  PyObject* const core_object = Py_NewRef(handler->core);
+  PyObject* failed_record = nullptr;
+  PyObject* taken = nullptr;
+  try {
+    Core* const core = core_of(core_object);
+    Encoded encoded;
+    const bool well = core && encode(*core, logger_name, level_name, encoded, &failed_record);
+    if (core && encoded.writer) {
+      ++handler->paths.fast;
+      taken = hand_over(*core, std::move(encoded), well);
+    }
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  }
+  const bool well = taken || (failed_record && handle_error(handler, failed_record));
+  Py_XDECREF(taken);
+  Py_XDECREF(failed_record);
+  Py_DECREF(core_object);
+  Py_DECREF(handler_object);
+  if (!well) return nullptr;
+  Py_RETURN_NONE;
+}
+
+// The sole argument where it is a mapping that has anything in it. False with a Python error set.
+bool LogCall::find_mapping(PyObject** mapping) const {
+  if (count != 1 || PyUnicode_CheckExact(args[0]) || PyLong_CheckExact(args[0])) return true;
+  if (PyDict_CheckExact(args[0])) {
+    if (PyDict_GET_SIZE(args[0]) > 0) *mapping = args[0];
+    return true;
+  }
+  const int is_filled = state.records.is_filled_mapping(args[0]);
+  if (is_filled > 0) *mapping = args[0];
+  return is_filled >= 0;
+}
+
+// False with a Python error set; then the record is encoded all the same, and *failed_record is the
+// LogRecord for handleError(), or there is no writer in `encoded`.
+bool LogCall::encode(Core& core, PyObject* logger_name, PyObject* level_name, Encoded& encoded,
+                     PyObject** failed_record) {
+  const std::int64_t time_ns = now_ns();
+  const Ref exception = exception_tuple();
+  if (has_exception && !exception) return false;
+  Identity identity;
+  Message message{.msg = msg, .args = args, .count = count};
+  const CallSite* site = state.call_sites.find(stacklevel);
+  if (!site || !state.identities.read(identity) || !find_mapping(&message.mapping)) return false;
+  const std::uint64_t site_changes = state.call_sites.changes();
+
+  Interruption interruption;
+  std::optional<SavedError> error;
+  const RecordEncoder encoder(state, core.level_map.get(),
+                              core.handler->options().max_record_bytes);
+  encoded.writer = core.take_writer();
+  encoded.severity = static_cast<int>(level);
+  RecordWriter& writer = *encoded.writer;
+  encoder.begin(writer, time_ns / 1000, level_name, level_number, interruption);
+  if (!write_message(writer, message)) {
+    error.emplace();
+    *failed_record = build_record(logger_name, identity, time_ns, exception.get()).release();
+    if (*failed_record) {
+      writer.message(unformatted_message(*failed_record, error->value(), interruption));
+    }
+    PyErr_Clear();
+  }
+  writer.fields(state.fragments.logger(logger_name));
+  // Formatting may have logged at another place that has the same slot.
+  if (site_changes != state.call_sites.changes()) site = state.call_sites.find(stacklevel);
+  if (site) writer.fields(site->json);
+  writer.fields(state.fragments.caller({.process = identity.process,
+                                        .thread = static_cast<long long>(identity.thread),
+                                        .thread_name = identity.thread_name.get()}));
+  write_process_and_task(writer, identity.process_name.get(), identity.task_name.get(),
+                         interruption);
+  if (exception) encoder.write_exception(writer, exception.get(), Py_None, interruption);
+  write_extra(encoder, writer, interruption);
+  encoded.finish();
+  if (interruption.restore()) return false;
+  if (error) error->restore();
+  return !error;
+}
+
+// The pairs are taken out first: writing one may run code that changes the dict.
+void LogCall::write_extra(const RecordEncoder& encoder, RecordWriter& writer,
+                          Interruption& interruption) const {
+  if (extra == Py_None) return;
+  std::vector<std::pair<Ref, Ref>> pairs;
+  pairs.reserve(static_cast<std::size_t>(PyDict_GET_SIZE(extra)));
+  PyObject* key = nullptr;
+  PyObject* value = nullptr;
+  Py_ssize_t at = 0;
+  while (PyDict_Next(extra, &at, &key, &value)) {
+    pairs.emplace_back(Ref::share(key), Ref::share(value));
+  }
+  encoder.write_extra(writer, pairs, interruption);
+}
+
+// ---- with a LogRecord
+
+PyObject* LogCall::log_record(PyObject* logger_name) {
+  PyObject* record = nullptr;
+  {
+    Identity identity;
+    const Ref exception = exception_tuple();
+    if (has_exception && !exception) return nullptr;
+    if (!state.identities.read(identity)) return nullptr;
+    record = build_record(logger_name, identity, now_ns(), exception.get()).release();
+  }
+  if (!record) {
+    PyErr_Clear();
+    return nullptr;
+  }
+  PyObject* result = nullptr;
+  {
+    const BuiltRecord built(record);
+    result = PyObject_CallMethodOneArg(logger, names[LogNames::handle], record);
+  }
+  Py_DECREF(record);
+  if (!result) return nullptr;
+  Py_DECREF(result);
+  Py_RETURN_NONE;
+}
+
+// `exception`: what exc_info stands for; null: nothing.
+Ref LogCall::build_record(PyObject* logger_name, const Identity& identity, std::int64_t time_ns,
+                          PyObject* exception) const {
+  const CallSite* const site = state.call_sites.find(stacklevel);
+  if (!site) return {};
+  const Ref stack = stack_info ? stack_text() : Ref::share(Py_None);
+  const Ref tuple = Ref::steal(PyTuple_New(count));
+  if (!stack || !tuple) return {};
+  for (Py_ssize_t i = 0; i < count; ++i) PyTuple_SET_ITEM(tuple.get(), i, Py_NewRef(args[i]));
+  Ref record = state.records.build({.name = logger_name,
+                                    .level = level_number,
+                                    .site = site,
+                                    .msg = msg,
+                                    .args = tuple.get(),
+                                    .exc_info = exception ? exception : exc_info,
+                                    .stack_info = stack.get(),
+                                    .time_ns = time_ns,
+                                    .identity = &identity});
+  if (!record || extra == Py_None) return record;
+  const Ref dict = Ref::steal(PyObject_GenericGetDict(record.get(), nullptr));
+  if (!dict || PyDict_Update(dict.get(), extra) < 0) return {};
+  return record;
+}
+
+// As Logger.findCaller() makes it.
+Ref LogCall::stack_text() const {
+  const Ref frame = state.call_sites.find_frame(PyEval_GetFrame(), stacklevel);
+  return frame ? state.call_sites.stack_text(frame.get()) : Ref();
+}
+
+}  // namespace log_aggregator::python

@@ -1,0 +1,68 @@
+// LogCall: one call of a method of logging.Logger, and the ways it can take (accelerate.h).
+//
+// Everything in it is borrowed from the call's own arguments. The frames here that run code of
+// others hold no Ref: such a thread may be unwound while the interpreter ends, see gil.h.
+
+#pragma once
+
+#include "python/binding/handler_base.h"
+#include "python/binding/log_names.h"
+#include "python/binding/module_state.h"
+#include "python/binding/reference.h"
+
+namespace log_aggregator::python {
+
+// Whether a logger is enabled for a level, from what it has cached itself.
+enum class Enabled { yes, no, unknown };
+
+struct LogCall {
+  ModuleState& state;
+  const LogNames& names;
+  PyObject* logger;
+  PyObject* level_number;  // an int
+  long level;
+  PyObject* msg = nullptr;
+  PyObject* const* args = nullptr;
+  Py_ssize_t count = 0;
+  PyObject* exc_info = Py_None;
+  bool has_exception = false;  // exc_info stands for one
+  PyObject* extra = Py_None;
+  bool stack_info = false;
+  int stacklevel = 1;
+
+  // What the logger's attributes are, where it keeps them as logging.Logger does: null else.
+  PyObject* read_logger();
+  Enabled is_enabled(PyObject* logger_dict) const;
+  // False where a keyword is unknown or its value unusual.
+  bool read_keywords(PyObject* const* values, PyObject* keywords);
+  // Whether the extras are such as logging lets into a record.
+  bool read_exc_info(PyObject* value);
+  bool extra_is_usual() const;
+
+  // Takes the fast way or the one with a record. Null without an error: neither can be taken, and
+  // nothing has happened.
+  PyObject* log(PyObject* logger_dict);
+
+ private:
+  // Who would see the record.
+  struct Audience {
+    enum class Who { nobody, ours, others } who = Who::nobody;
+    HandlerObject* handler = nullptr;  // ours
+  };
+
+  Audience audience(PyObject* logger_dict) const;
+  bool add_handlers(PyObject* list, Audience& audience, bool& found) const;
+  PyObject* log_fast(HandlerObject* handler, PyObject* logger_name, PyObject* level_name);
+  bool encode(Core& core, PyObject* logger_name, PyObject* level_name, struct Encoded& encoded,
+              PyObject** failed_record);
+  void write_extra(const RecordEncoder& encoder, RecordWriter& writer,
+                   Interruption& interruption) const;
+  PyObject* log_record(PyObject* logger_name);
+  Ref build_record(PyObject* logger_name, const Identity& identity, std::int64_t time_ns,
+                   PyObject* exc_info) const;
+  Ref exception_tuple() const;
+  Ref stack_text() const;
+  bool find_mapping(PyObject** mapping) const;
+};
+
+}  // namespace log_aggregator::python

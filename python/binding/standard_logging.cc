@@ -1,0 +1,210 @@
+#include "python/binding/standard_logging.h"
+
+#include <algorithm>
+#include <string_view>
+
+namespace log_aggregator::python {
+namespace {
+
+// What Logger.__init__ and Manager.getLogger put into a logger's __dict__, and we read there.
+constexpr const char* kLoggerAttributes[] = {"name",     "disabled",  "_cache", "filters",
+                                             "handlers", "propagate", "parent"};
+
+// The attribute of the class, not of its metaclass's instances. Null, and no error, without one.
+Ref class_attribute(PyTypeObject* type, const char* name) {
+  Ref value = Ref::steal(PyObject_GetAttrString(reinterpret_cast<PyObject*>(type), name));
+  if (!value) PyErr_Clear();
+  return value;
+}
+
+bool is_data_descriptor(PyObject* value) { return value && Py_TYPE(value)->tp_descr_set; }
+
+PyObject* variable(PyObject* dict, PyObject* name) {
+  PyObject* const value = PyDict_GetItemWithError(dict, name);
+  if (!value) PyErr_Clear();
+  return value;
+}
+
+}  // namespace
+
+std::uint32_t type_version(PyTypeObject* type) {
+#if PY_VERSION_HEX < 0x030D0000
+  if (!PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG)) return 0;
+#endif
+  return type->tp_version_tag;
+}
+
+// ---- variables of modules
+
+bool ModuleVariables::open(const char* module) {
+  const Ref imported = Ref::steal(PyImport_ImportModule(module));
+  if (!imported) return false;
+  dict_ = Ref::share(PyModule_GetDict(imported.get()));
+  variables_.clear();
+#if PY_VERSION_HEX < 0x030D0000
+  checked_version_ = 0;
+#endif
+  return true;
+}
+
+bool ModuleVariables::expect(const char* name, PyObject* value) {
+  Ref key = Ref::steal(PyUnicode_InternFromString(name));
+  if (!key) return false;
+  if (!value) value = PyDict_GetItemWithError(dict_.get(), key.get());
+  if (!value) {
+    if (!PyErr_Occurred()) PyErr_SetObject(PyExc_AttributeError, key.get());
+    return false;
+  }
+  variables_.push_back({std::move(key), Ref::share(value)});
+  return true;
+}
+
+// None is never the value of a function.
+bool ModuleVariables::expect_builtin(const char* name, const char* of) {
+  if (!expect(name)) return false;
+  Ref& value = variables_.back().value;
+  const Ref module = PyCFunction_Check(value.get())
+                         ? Ref::steal(PyObject_GetAttrString(value.get(), "__module__"))
+                         : Ref();
+  PyErr_Clear();
+  const bool genuine = module && PyUnicode_Check(module.get()) &&
+                       PyUnicode_CompareWithASCIIString(module.get(), of) == 0;
+  if (!genuine) value = Ref::share(Py_None);
+  return true;
+}
+
+bool ModuleVariables::hold() const {
+  const auto check = [this] {
+    return std::all_of(variables_.begin(), variables_.end(), [this](const Variable& expected) {
+      return variable(dict_.get(), expected.name.get()) == expected.value.get();
+    });
+  };
+#if PY_VERSION_HEX < 0x030D0000
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+  const std::uint64_t version = reinterpret_cast<PyDictObject*>(dict_.get())->ma_version_tag;
+#pragma GCC diagnostic pop
+  if (version != checked_version_) {
+    held_ = check();
+    checked_version_ = version;
+  }
+  return held_;
+#else
+  return check();
+#endif
+}
+
+// ---- logging
+
+bool StandardLogging::load() {
+  const Ref module = Ref::steal(PyImport_ImportModule("logging"));
+  const auto attribute = [&module](const char* name) {
+    return Ref::steal(PyObject_GetAttrString(module.get(), name));
+  };
+  if (!module || !(logger_ = attribute("Logger")) || !(record_ = attribute("LogRecord")) ||
+      !(null_handler_ = attribute("NullHandler")) || !(level_names_ = attribute("_levelToName")) ||
+      !(source_file_ = attribute("_srcfile"))) {
+    return false;
+  }
+  PyObject* const on = Py_True;
+  bool complete = logging_.open("logging") && logging_.expect("_logRecordFactory", record_.get()) &&
+                  logging_.expect("LogRecord") && logging_.expect("_srcfile") &&
+                  logging_.expect("_levelToName") && logging_.expect("getLevelName") &&
+                  logging_.expect("currentframe") && logging_.expect("logThreads", on) &&
+                  logging_.expect("logProcesses", on) &&
+                  logging_.expect("logMultiprocessing", on) && threading_.open("threading") &&
+                  threading_.expect_builtin("get_ident", "_thread") &&
+                  threading_.expect("current_thread") && time_.open("time") && os_.open("os") &&
+                  os_.expect_builtin("getpid", "posix");
+#if PY_VERSION_HEX >= 0x030C0000
+  complete = complete && logging_.expect("logAsyncioTasks", on);
+#endif
+#if PY_VERSION_HEX >= 0x030D0000
+  complete = complete && time_.expect_builtin("time_ns", "time");
+#else
+  complete = complete && time_.expect_builtin("time", "time");
+#endif
+  if (!complete) return false;
+  functions_.clear();
+  for (const char* name : {"_log", "handle", "filter", "callHandlers"}) {
+    const Ref function = class_attribute(logger_type(), name);
+    if (!is_own_function(function.get(), name)) continue;
+    functions_.push_back({function, PyFunction_GET_CODE(function.get())});
+  }
+  return true;
+}
+
+bool StandardLogging::is_own_function(PyObject* object, const char* name) const {
+  if (!object || !PyFunction_Check(object)) return false;
+  auto* const code = reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(object));
+  return PyUnicode_Check(source_file_.get()) &&
+         PyUnicode_Compare(code->co_filename, source_file_.get()) == 0 &&
+         PyUnicode_CompareWithASCIIString(code->co_name, name) == 0;
+}
+
+bool StandardLogging::functions_are_intact() const {
+  return std::all_of(functions_.begin(), functions_.end(), [](const Function& known) {
+    return PyFunction_GET_CODE(known.function.get()) == known.code;
+  });
+}
+
+bool StandardLogging::is_standard_method(PyTypeObject* type, const char* name) const {
+  const Ref method = class_attribute(type, name);
+  if (is_own_function(method.get(), name)) return true;
+  return std::any_of(own_methods_.begin(), own_methods_.end(),
+                     [&method](const Ref& own) { return own.get() == method.get(); });
+}
+
+const LoggerTraits& StandardLogging::logger_traits(PyTypeObject* type) {
+  if (const LoggerTraits* known = loggers_.find(type)) return *known;
+  return loggers_.keep(type, examine_logger(type));
+}
+
+LoggerTraits StandardLogging::examine_logger(PyTypeObject* type) const {
+  LoggerTraits traits;
+  traits.is_plain = type->tp_getattro == PyObject_GenericGetAttr &&
+                    std::none_of(std::begin(kLoggerAttributes), std::end(kLoggerAttributes),
+                                 [type](const char* name) {
+                                   return is_data_descriptor(class_attribute(type, name).get());
+                                 });
+  const auto standard = [this, type](const char* name) { return is_standard_method(type, name); };
+  traits.checks_levels = standard("isEnabledFor") && standard("getEffectiveLevel");
+  traits.makes_records = standard("_log") && standard("findCaller") && standard("makeRecord");
+  traits.hands_out_records = standard("handle") && standard("filter") && standard("callHandlers");
+  return traits;
+}
+
+bool StandardLogging::makes_standard_records() {
+  if (!logging_.hold() || !threading_.hold() || !time_.hold() || !os_.hold()) return false;
+  PyTypeObject* const type = record_type();
+  const bool* known = records_.find(type);
+  if (!known) {
+    known = &records_.keep(
+        type, type->tp_getattro == PyObject_GenericGetAttr &&
+                  type->tp_setattro == PyObject_GenericSetAttr &&
+                  is_own_function(class_attribute(type, "__init__").get(), "__init__") &&
+                  is_own_function(class_attribute(type, "getMessage").get(), "getMessage"));
+  }
+  return *known && functions_are_intact();
+}
+
+bool StandardLogging::is_standard_record(PyObject* record) {
+  PyTypeObject* const type = Py_TYPE(record);
+  if (type != record_type()) return false;
+  if (const bool* known = records_.find(type)) return *known;
+  makes_standard_records();
+  return is_own_function(class_attribute(type, "getMessage").get(), "getMessage");
+}
+
+bool StandardLogging::is_null_handler(PyObject* handler) {
+  PyTypeObject* const type = Py_TYPE(handler);
+  if (reinterpret_cast<PyObject*>(type) != null_handler_.get()) return false;
+  const bool* known = null_handlers_.find(type);
+  if (!known) {
+    known = &null_handlers_.keep(type,
+                                 is_own_function(class_attribute(type, "handle").get(), "handle"));
+  }
+  return *known;
+}
+
+}  // namespace log_aggregator::python
