@@ -31,10 +31,18 @@ class JsonWriter {
   // Appends `json`, which must be one value in valid JSON, as it is: integers past 64 bits,
   // values encoded earlier.
   void raw(std::string_view json);
+  // The same without a look at what stands before: whatever it is, with its commas.
+  void verbatim(std::string_view json) { buffer_.append(json); }
 
   // A string in parts: begin, any number of appends of whole characters, end.
   void begin_string();
-  void append_string(std::string_view utf8);
+  void append_string(std::string_view utf8) {
+    if (utf8.size() <= kShortBytes) {
+      buffer_.extend_to(append_short(buffer_.room(6 * kShortBytes + 32), utf8));
+    } else {
+      append_long(utf8);
+    }
+  }
   void end_string() { buffer_.append('"'); }
 
   std::string_view text() const { return buffer_.view(); }
@@ -48,7 +56,11 @@ class JsonWriter {
   }
 
  private:
+  static constexpr std::size_t kShortBytes = 64;
+
   void separate();
+  void append_long(std::string_view utf8);
+  static char* append_short(char* out, std::string_view utf8);
 
   TextBuffer buffer_;
 };

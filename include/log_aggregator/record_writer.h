@@ -37,15 +37,26 @@ class RecordWriter {
   // 2025-03-27T08:02:51.123456+00:00; `level` is the API's name for it.
   void begin(std::int64_t unix_microseconds, std::string_view level);
   void message(std::string_view utf8);
-  // The message in parts: begin, any number of appends of whole characters, end.
+  // The message in parts: begin, any number of appends of whole characters, end. What is appended
+  // as escaped must be so already, as the inside of a JSON string.
   void begin_message();
-  void append_message(std::string_view utf8);
+  void append_message(std::string_view utf8) {
+    if (json_.size() - message_.begin + utf8.size() <= max_bytes_) {
+      json_.append_string(utf8);
+    } else {
+      append_long_message(utf8);
+    }
+  }
+  void append_escaped(std::string_view json) { json_.verbatim(json); }
   void end_message();
   void field(std::string_view name, std::string_view utf8);
   void field(std::string_view name, std::int64_t value);
   // Fields that were encoded before, "name":value with commas between: what is the same in many
   // records need not be encoded in each.
-  void fields(std::string_view json) { json_.raw(json); }
+  void fields(std::string_view json) {
+    json_.verbatim(",");
+    json_.verbatim(json);
+  }
   void exception(std::string_view utf8);
   void stack(std::string_view utf8);
 
@@ -81,10 +92,11 @@ class RecordWriter {
     std::int64_t second = INT64_MIN;  // of the timestamp in it
   };
 
+  void append_long_message(std::string_view utf8);
   Head& head_of(std::string_view level);
-  void begin_part(std::string_view name, Part& part);
+  void begin_part(std::string_view opening, Part& part);
   void end_part(Part& part);
-  void text_part(std::string_view name, std::string_view utf8, Part& part);
+  void text_part(std::string_view opening, std::string_view utf8, Part& part);
   void cut_text(Part& part);
   void cut_extra();
   void shift_parts(std::size_t from, std::size_t removed);

@@ -47,21 +47,21 @@ PyObject* try_log(ModuleState& state, LogCall& call, PyObject* const* args, Py_s
                   PyObject* keywords) {
   const LoggerTraits& traits = state.logging.logger_traits(Py_TYPE(call.logger));
   if (!traits.is_plain || !traits.checks_levels) return nullptr;
-  PyObject* dict = call.read_logger();
-  if (!dict) return nullptr;
-  Enabled enabled = call.is_enabled(dict);
+  const LoggerView* view = state.logger_views.read(call.logger);
+  if (!view || view->has_own_methods) return nullptr;
+  Enabled enabled = view->is_enabled(call.level_number, call.level);
   if (enabled == Enabled::unknown) {
     const int answer = ask_if_enabled(state, call.logger, call.level_number);
     if (answer < 0) return nullptr;
     enabled = answer > 0 ? Enabled::yes : Enabled::no;
-    dict = call.read_logger();
+    view = state.logger_views.read(call.logger);
   }
   if (enabled == Enabled::no) Py_RETURN_NONE;
-  if (!dict || (keywords && !call.read_keywords(args + count, keywords))) return nullptr;
+  if (!view || (keywords && !call.read_keywords(args + count, keywords))) return nullptr;
   call.msg = args[0];
   call.args = args + 1;
   call.count = count - 1;
-  return call.log(dict);
+  return call.log(traits, *view);
 }
 
 template <Method kMethod>
@@ -71,7 +71,6 @@ PyObject* log_at_level(PyObject* self, PyObject* const* args, Py_ssize_t count,
   if (state.accelerator.is_on() && count > 0) {
     constexpr long kLevels[] = {10, 20, 30, 40, 40, 50};
     LogCall call{.state = state,
-                 .names = state.accelerator.names(),
                  .logger = self,
                  .level_number = state.accelerator.level(kMethod),
                  .level = kLevels[kMethod]};
@@ -92,11 +91,7 @@ PyObject* log_with_level(PyObject* self, PyObject* const* args, Py_ssize_t count
     int overflow = 0;
     const long level = PyLong_AsLongAndOverflow(args[0], &overflow);
     if (overflow == 0 && level >= INT_MIN && level <= INT_MAX) {
-      LogCall call{.state = state,
-                   .names = state.accelerator.names(),
-                   .logger = self,
-                   .level_number = args[0],
-                   .level = level};
+      LogCall call{.state = state, .logger = self, .level_number = args[0], .level = level};
       PyObject* const result = try_log(state, call, args + 1, count - 1, keywords);
       if (result || PyErr_Occurred()) return result;
     }
@@ -109,13 +104,8 @@ PyObject* is_enabled_for_level(PyObject* self, PyObject* const* args, Py_ssize_t
   ModuleState& state = *module_state();
   if (count == 1 && !keywords && PyLong_CheckExact(args[0]) &&
       state.logging.logger_traits(Py_TYPE(self)).is_plain) {
-    LogCall call{.state = state,
-                 .names = state.accelerator.names(),
-                 .logger = self,
-                 .level_number = args[0],
-                 .level = 0};
-    PyObject* const dict = call.read_logger();
-    const Enabled enabled = dict ? call.is_enabled(dict) : Enabled::unknown;
+    const LoggerView* const view = state.logger_views.read(self);
+    const Enabled enabled = view ? view->is_enabled(args[0], -1) : Enabled::unknown;
     if (enabled != Enabled::unknown) return PyBool_FromLong(enabled == Enabled::yes ? 1 : 0);
   }
   return call_original(state, Accelerator::is_enabled_for, self, args, count, keywords);
@@ -198,7 +188,6 @@ bool Accelerator::turn_off(ModuleState& state) {
 }
 
 bool Accelerator::prepare(ModuleState& state) {
-  if (!names_.load()) return false;
   std::vector<Ref> descriptors;
   for (std::size_t i = 0; i < kMethods; ++i) {
     if (!prepare(state, static_cast<Method>(i))) return false;

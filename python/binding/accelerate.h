@@ -17,7 +17,6 @@
 #include <array>
 #include <string>
 
-#include "python/binding/log_names.h"
 #include "python/binding/reference.h"
 
 namespace log_aggregator::python {
@@ -51,7 +50,6 @@ class Accelerator {
   // The function that the method stands for. Borrowed.
   PyObject* original(Method method) const { return methods_[method].original.get(); }
   PyObject* level(Method method) const { return methods_[method].level.get(); }
-  const LogNames& names() const { return names_; }
 
  private:
   struct OwnMethod {
@@ -65,7 +63,6 @@ class Accelerator {
   bool prepare(ModuleState& state);
   bool prepare(ModuleState& state, Method method);
 
-  LogNames names_;
   std::array<OwnMethod, kMethods> methods_;
   bool prepared_ = false;
   bool on_ = false;

@@ -45,6 +45,13 @@ bool has_own_methods(const ModuleState& state, PyTypeObject* type) {
   return true;
 }
 
+const HandlerTraits& traits_of(ModuleState& state, PyTypeObject* type) {
+  if (const HandlerTraits* known = state.handler_types.find(type)) return *known;
+  auto* const base = reinterpret_cast<PyTypeObject*>(state.handler_type.get());
+  const bool is_ours = PyType_IsSubtype(type, base) != 0;
+  return state.handler_types.keep(type, {is_ours, is_ours && has_own_methods(state, type)});
+}
+
 bool is_customised(HandlerObject* handler) {
   const Ref dict = Ref::steal(PyObject_GenericGetDict(object_of(handler), nullptr));
   PyErr_Clear();
@@ -64,7 +71,7 @@ PyObject* handler_handle(PyObject* self, PyObject* record) {
   ModuleState& state = *module_state();
   HandlerObject* const handler = self_of(self);
   ++(BuiltRecord::is(record) ? handler->paths.record_built : handler->paths.fallback);
-  if (!takes_the_short_way(state, handler)) {
+  if (!takes_the_short_way(state, handler, traits_of(state, Py_TYPE(self)))) {
     return PyObject_CallMethodOneArg(self, state.handle_customised.get(), record);
   }
   PyObject* const core_object = Py_NewRef(handler->core);
@@ -152,16 +159,14 @@ void* slot(Function* function) {
 
 }  // namespace
 
-HandlerObject* as_handler(const ModuleState& state, PyObject* object) {
-  auto* const type = reinterpret_cast<PyTypeObject*>(state.handler_type.get());
-  return PyObject_TypeCheck(object, type) ? self_of(object) : nullptr;
+HandlerObject* as_handler(ModuleState& state, PyObject* object, HandlerTraits& traits) {
+  traits = traits_of(state, Py_TYPE(object));
+  return traits.is_ours ? self_of(object) : nullptr;
 }
 
-bool takes_the_short_way(ModuleState& state, HandlerObject* handler) {
-  PyTypeObject* const type = Py_TYPE(handler);
-  const bool* known = state.own_handlers.find(type);
-  if (!known) known = &state.own_handlers.keep(type, has_own_methods(state, type));
-  if (!*known) return false;
+bool takes_the_short_way(const ModuleState& state, HandlerObject* handler,
+                         const HandlerTraits& traits) {
+  if (!traits.has_own_methods) return false;
   if (!handler->is_examined) {
     handler->is_customised = is_customised(handler);
     handler->is_examined = true;

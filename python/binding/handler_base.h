@@ -38,11 +38,18 @@ struct HandlerObject {
 // The type as a new object, null with a Python error set. `module` keeps a ModuleState*.
 PyObject* create_handler_type(PyObject* module);
 
-// `object` as a handler of ours; null: it is none.
-HandlerObject* as_handler(const ModuleState& state, PyObject* object);
+// What a type is to us.
+struct HandlerTraits {
+  bool is_ours = false;          // derived from HandlerBase
+  bool has_own_methods = false;  // those of LogAggregatorHandler, as they came
+};
+
+// `object` as a handler of ours, and what its type is to us; null: it is none.
+HandlerObject* as_handler(ModuleState& state, PyObject* object, HandlerTraits& traits);
 
 // Whether handle() would do nothing else than encode the record and hand it over.
-bool takes_the_short_way(ModuleState& state, HandlerObject* handler);
+bool takes_the_short_way(const ModuleState& state, HandlerObject* handler,
+                         const HandlerTraits& traits);
 
 // Calls the handler's handleError(record) with the error that is set, as an except clause would,
 // where it is an Exception. False with a Python error set: another one, or what handleError raised.

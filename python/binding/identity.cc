@@ -5,6 +5,8 @@
 
 #include <atomic>
 
+#include "python/binding/dict_version.h"
+
 namespace log_aggregator::python {
 namespace {
 
@@ -83,13 +85,13 @@ Ref Identities::thread_name() {
   }
   const std::uint64_t state_id = PyThreadState_GetID(PyThreadState_Get());
   ThreadSlot& slot = threads_[state_id % threads_.size()];
-  if (slot.state_id == state_id) {
-    const Ref thread = weak_target(slot.reference);
-    if (thread) {
-      Ref name = Ref::steal(PyObject_GetAttr(thread.get(), private_name_.get()));
-      if (name) return name;
-      PyErr_Clear();
-    }
+  const Ref thread = slot.state_id == state_id ? weak_target(slot.reference) : Ref();
+  const Ref dict = thread ? Ref::steal(PyObject_GenericGetDict(thread.get(), nullptr)) : Ref();
+  if (dict && is_version(dict.get(), slot.dict_version)) return slot.name;
+  if (PyObject* const name = dict ? item(dict.get(), private_name_) : nullptr) {
+    slot.name = Ref::share(name);
+    slot.dict_version = dict_version(dict.get());
+    return slot.name;
   }
   return ask_for_thread_name(slot, state_id);
 }
@@ -111,8 +113,13 @@ Ref Identities::ask_for_thread_name(ThreadSlot& slot, std::uint64_t state_id) {
 // sys.modules["multiprocessing"].current_process().name, without the two calls where the function
 // is the one that multiprocessing itself has put there.
 Ref Identities::process_name() {
-  PyObject* const module = item(PyImport_GetModuleDict(), multiprocessing_);
-  if (!module) return {};
+  PyObject* const modules = PyImport_GetModuleDict();
+  if (is_version(modules, modules_without_multiprocessing_)) return {};
+  PyObject* const module = item(modules, multiprocessing_);
+  if (!module) {
+    modules_without_multiprocessing_ = dict_version(modules);
+    return {};
+  }
   const Ref function = Ref::steal(PyObject_GetAttr(module, current_process_.get()));
   if (!function) {
     PyErr_Clear();

@@ -28,8 +28,10 @@ class Identities {
  private:
   // A thread's Thread object does not change; its name may.
   struct ThreadSlot {
-    std::uint64_t state_id = 0;  // of the thread's PyThreadState, which is never used again
-    Ref reference;               // weak: the object is let go when its thread has ended
+    std::uint64_t state_id = 0;      // of the thread's PyThreadState, which is never used again
+    Ref reference;                   // weak: the object is let go when its thread has ended
+    std::uint64_t dict_version = 0;  // of the object's __dict__, when it had this name
+    Ref name;
   };
 
   Ref thread_name();
@@ -42,7 +44,8 @@ class Identities {
   Ref asyncio_, current_task_, get_running_loop_, get_name_;
   Ref known_function_;  // multiprocessing.current_process, once it was seen to be as it came
   std::array<ThreadSlot, 64> threads_;
-  long process_ = 0;  // whose threads these are
+  std::uint64_t modules_without_multiprocessing_ = 0;  // version of that sys.modules
+  long process_ = 0;                                   // whose threads these are
 };
 
 }  // namespace log_aggregator::python

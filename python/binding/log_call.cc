@@ -9,32 +9,29 @@
 #include "python/binding/emit.h"
 #include "python/binding/message.h"
 #include "python/binding/text.h"
+#include "python/binding/values.h"
 
 namespace log_aggregator::python {
 namespace {
 
-constexpr const char* kNames[LogNames::kCount] = {
-    "disabled", "_cache",   "name",  "filters",    "handlers",   "propagate", "parent",
-    "manager",  "exc_info", "extra", "stack_info", "stacklevel", "handle"};
-
-// What an instance may have in the place of the class's, see read_logger().
-constexpr const char* kMethods[] = {"isEnabledFor", "getEffectiveLevel", "_log",
-                                    "findCaller",   "makeRecord",        "handle",
-                                    "filter",       "callHandlers"};
-
-// Borrowed, null where there is none; no error. The keys are interned, and the dicts those of
-// loggers: no code is run.
-PyObject* item(PyObject* dict, PyObject* key) {
-  PyObject* const value = PyDict_GetItemWithError(dict, key);
-  if (!value) PyErr_Clear();
-  return value;
-}
-
-bool has_own_methods(PyObject* logger_dict) {
-  for (const char* name : kMethods) {
-    if (PyDict_GetItemString(logger_dict, name)) return true;
+bool write_plain_value(JsonWriter& json, PyObject* value) {
+  if (PyUnicode_CheckExact(value)) {
+    json.string(Utf8(value).view());
+  } else if (PyLong_CheckExact(value)) {
+    int overflow = 0;
+    const long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
+    if (overflow != 0) return false;
+    json.integer(number);
+  } else if (PyBool_Check(value)) {
+    json.boolean(value == Py_True);
+  } else if (PyFloat_CheckExact(value)) {
+    json.real(PyFloat_AS_DOUBLE(value));
+  } else if (value == Py_None) {
+    json.null();
+  } else {
+    return false;
   }
-  return false;
+  return true;
 }
 
 std::int64_t now_ns() {
@@ -46,42 +43,6 @@ std::int64_t now_ns() {
 
 }  // namespace
 
-bool LogNames::load() {
-  for (std::size_t i = 0; i < kCount; ++i) {
-    names_[i] = Ref::steal(PyUnicode_InternFromString(kNames[i]));
-    if (!names_[i]) return false;
-  }
-  return true;
-}
-
-// ---- the logger
-
-// Logger.__init__ sets eight attributes and Manager.getLogger() a ninth: where there are more, one
-// may be a method of the instance's own.
-PyObject* LogCall::read_logger() {
-  constexpr Py_ssize_t kOfInit = 8;
-  PyObject* const dict = PyObject_GenericGetDict(logger, nullptr);
-  if (!dict) {
-    PyErr_Clear();
-    return nullptr;
-  }
-  Py_DECREF(dict);  // the logger has it
-  const Py_ssize_t size = PyDict_GET_SIZE(dict);
-  if (size <= kOfInit) return dict;
-  if (size == kOfInit + 1 && item(dict, names[LogNames::manager])) return dict;
-  return has_own_methods(dict) ? nullptr : dict;
-}
-
-Enabled LogCall::is_enabled(PyObject* logger_dict) const {
-  PyObject* const disabled = item(logger_dict, names[LogNames::disabled]);
-  if (disabled == Py_True) return Enabled::no;
-  PyObject* const cache = item(logger_dict, names[LogNames::cache]);
-  if (disabled != Py_False || !cache || !PyDict_CheckExact(cache)) return Enabled::unknown;
-  PyObject* const enabled = item(cache, level_number);
-  if (enabled == Py_True) return Enabled::yes;
-  return enabled == Py_False ? Enabled::no : Enabled::unknown;
-}
-
 // ---- the arguments
 
 bool LogCall::read_keywords(PyObject* const* values, PyObject* keywords) {
@@ -89,7 +50,7 @@ bool LogCall::read_keywords(PyObject* const* values, PyObject* keywords) {
     PyObject* const keyword = PyTuple_GET_ITEM(keywords, i);
     PyObject* const value = values[i];
     const auto is = [keyword, this](std::size_t name) {
-      return keyword == names[name] || PyUnicode_Compare(keyword, names[name]) == 0;
+      return keyword == state.names[name] || PyUnicode_Compare(keyword, state.names[name]) == 0;
     };
     if (is(LogNames::extra)) {
       extra = value;
@@ -129,9 +90,7 @@ bool LogCall::extra_is_usual() const {
   PyObject* key = nullptr;
   Py_ssize_t at = 0;
   while (PyDict_Next(extra, &at, &key, nullptr)) {
-    if (!PyUnicode_CheckExact(key) || state.attributes.find(key) != Attribute::extra) {
-      return false;
-    }
+    if (!PyUnicode_CheckExact(key) || !state.attributes.is_extra(key)) return false;
   }
   return true;
 }
@@ -151,52 +110,44 @@ Ref LogCall::exception_tuple() const {
 
 // ---- the ways
 
-PyObject* LogCall::log(PyObject* logger_dict) {
-  const LoggerTraits& traits = state.logging.logger_traits(Py_TYPE(logger));
-  if (!traits.makes_records || !state.logging.makes_standard_records()) return nullptr;
-  PyObject* const logger_name = item(logger_dict, names[LogNames::name]);
-  if (!logger_name) return nullptr;
-  if (traits.hands_out_records && !stack_info && Fragments::is_plain(logger_name)) {
-    PyObject* const level_name = item(state.logging.level_names(), level_number);
-    const Audience seen_by = level_name && PyUnicode_CheckExact(level_name)
-                                 ? audience(logger_dict)
-                                 : Audience{Audience::Who::others, nullptr};
+PyObject* LogCall::log(const LoggerTraits& traits, const LoggerView& view) {
+  if (!traits.makes_records || !state.logging.makes_standard_records() || !view.name) {
+    return nullptr;
+  }
+  if (traits.hands_out_records && !stack_info && Fragments::is_plain(view.name)) {
+    PyObject* const level_name = state.logging.level_name(level_number, level);
+    const Audience seen_by = level_name ? audience(view) : Audience{Audience::Who::others, nullptr};
     if (seen_by.who == Audience::Who::nobody) Py_RETURN_NONE;
     if (seen_by.who == Audience::Who::ours) {
-      return log_fast(seen_by.handler, logger_name, level_name);
+      return log_fast(seen_by.handler, view.name, level_name);
     }
   }
-  return log_record(logger_name);
+  return log_record(view.name);
 }
 
 // ---- who would see the record
 
 // As Logger.handle() and callHandlers() go about it.
-LogCall::Audience LogCall::audience(PyObject* logger_dict) const {
+LogCall::Audience LogCall::audience(const LoggerView& logger_view) const {
   const Audience others{Audience::Who::others, nullptr};
-  PyObject* const filters = item(logger_dict, names[LogNames::filters]);
+  PyObject* const filters = logger_view.filters;
   if (!filters || !PyList_CheckExact(filters) || PyList_GET_SIZE(filters) > 0) return others;
   Audience result;
   bool found = false;
-  PyObject* dict = logger_dict;
+  const LoggerView* view = &logger_view;
   while (true) {
-    PyObject* const handlers = item(dict, names[LogNames::handlers]);
+    PyObject* const handlers = view->handlers;
     if (!handlers || !PyList_CheckExact(handlers) || !add_handlers(handlers, result, found)) {
       return others;
     }
-    PyObject* const parent = item(dict, names[LogNames::parent]);
-    if (parent == Py_None) break;
-    PyObject* const propagate = item(dict, names[LogNames::propagate]);
-    if (propagate == Py_False) break;
-    if (!parent || propagate != Py_True || !state.logging.logger_traits(Py_TYPE(parent)).is_plain) {
+    PyObject* const parent = view->parent;
+    if (parent == Py_None || view->propagate == Py_False) break;
+    if (!parent || view->propagate != Py_True ||
+        !state.logging.logger_traits(Py_TYPE(parent)).is_plain) {
       return others;
     }
-    dict = PyObject_GenericGetDict(parent, nullptr);
-    if (!dict) {
-      PyErr_Clear();
-      return others;
-    }
-    Py_DECREF(dict);  // the parent has it
+    view = state.logger_views.read(parent);
+    if (!view) return others;
   }
   return found ? result : others;  // without any handler there is logging.lastResort
 }
@@ -205,14 +156,15 @@ bool LogCall::add_handlers(PyObject* list, Audience& result, bool& found) const 
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) {
     PyObject* const object = PyList_GET_ITEM(list, i);
     found = true;
-    HandlerObject* const handler = as_handler(state, object);
+    HandlerTraits traits;
+    HandlerObject* const handler = as_handler(state, object, traits);
     if (!handler) {
       if (state.logging.is_null_handler(object)) continue;
       return false;
     }
     if (!handler->level || !PyLong_CheckExact(handler->level)) return false;
     if (PyLong_AsLong(handler->level) > level) continue;
-    if (result.handler || !takes_the_short_way(state, handler)) {
+    if (result.handler || !takes_the_short_way(state, handler, traits)) {
       return false;
     }
     result = {Audience::Who::ours, handler};
@@ -280,7 +232,7 @@ bool LogCall::encode(Core& core, PyObject* logger_name, PyObject* level_name, En
   encoded.severity = static_cast<int>(level);
   RecordWriter& writer = *encoded.writer;
   encoder.begin(writer, time_ns / 1000, level_name, level_number, interruption);
-  if (!write_message(writer, message)) {
+  if (!state.messages.write(writer, message)) {
     error.emplace();
     *failed_record = build_record(logger_name, identity, time_ns, exception.get()).release();
     if (*failed_record) {
@@ -305,10 +257,10 @@ bool LogCall::encode(Core& core, PyObject* logger_name, PyObject* level_name, En
   return !error;
 }
 
-// The pairs are taken out first: writing one may run code that changes the dict.
 void LogCall::write_extra(const RecordEncoder& encoder, RecordWriter& writer,
                           Interruption& interruption) const {
-  if (extra == Py_None) return;
+  if (extra == Py_None || write_plain_extra(writer)) return;
+  // The pairs are taken out first: writing one may run code that changes the dict.
   std::vector<std::pair<Ref, Ref>> pairs;
   pairs.reserve(static_cast<std::size_t>(PyDict_GET_SIZE(extra)));
   PyObject* key = nullptr;
@@ -318,6 +270,27 @@ void LogCall::write_extra(const RecordEncoder& encoder, RecordWriter& writer,
     pairs.emplace_back(Ref::share(key), Ref::share(value));
   }
   encoder.write_extra(writer, pairs, interruption);
+}
+
+// Extras as they mostly are: short names, values that are written without running any code. False,
+// and nothing is written, for others and where the record has become too long.
+bool LogCall::write_plain_extra(RecordWriter& writer) const {
+  if (PyDict_GET_SIZE(extra) == 0) return true;
+  const std::size_t start = writer.json().size();
+  writer.begin_extra();
+  PyObject* key = nullptr;
+  PyObject* value = nullptr;
+  Py_ssize_t at = 0;
+  bool written = true;
+  while (written && PyDict_Next(extra, &at, &key, &value)) {
+    written = is_plain_key(key);
+    if (written) writer.json().key(Utf8(key).view());
+    written = written && write_plain_value(writer.json(), value);
+  }
+  writer.end_extra();
+  if (written && !writer.full()) return true;
+  writer.json().rollback(start);
+  return false;
 }
 
 // ---- with a LogRecord
@@ -338,7 +311,7 @@ PyObject* LogCall::log_record(PyObject* logger_name) {
   PyObject* result = nullptr;
   {
     const BuiltRecord built(record);
-    result = PyObject_CallMethodOneArg(logger, names[LogNames::handle], record);
+    result = PyObject_CallMethodOneArg(logger, state.names[LogNames::handle], record);
   }
   Py_DECREF(record);
   if (!result) return nullptr;

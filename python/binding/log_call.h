@@ -6,18 +6,14 @@
 #pragma once
 
 #include "python/binding/handler_base.h"
-#include "python/binding/log_names.h"
+#include "python/binding/logger_view.h"
 #include "python/binding/module_state.h"
 #include "python/binding/reference.h"
 
 namespace log_aggregator::python {
 
-// Whether a logger is enabled for a level, from what it has cached itself.
-enum class Enabled { yes, no, unknown };
-
 struct LogCall {
   ModuleState& state;
-  const LogNames& names;
   PyObject* logger;
   PyObject* level_number;  // an int
   long level;
@@ -30,9 +26,6 @@ struct LogCall {
   bool stack_info = false;
   int stacklevel = 1;
 
-  // What the logger's attributes are, where it keeps them as logging.Logger does: null else.
-  PyObject* read_logger();
-  Enabled is_enabled(PyObject* logger_dict) const;
   // False where a keyword is unknown or its value unusual.
   bool read_keywords(PyObject* const* values, PyObject* keywords);
   // Whether the extras are such as logging lets into a record.
@@ -41,7 +34,7 @@ struct LogCall {
 
   // Takes the fast way or the one with a record. Null without an error: neither can be taken, and
   // nothing has happened.
-  PyObject* log(PyObject* logger_dict);
+  PyObject* log(const LoggerTraits& traits, const LoggerView& view);
 
  private:
   // Who would see the record.
@@ -50,13 +43,14 @@ struct LogCall {
     HandlerObject* handler = nullptr;  // ours
   };
 
-  Audience audience(PyObject* logger_dict) const;
+  Audience audience(const LoggerView& logger_view) const;
   bool add_handlers(PyObject* list, Audience& audience, bool& found) const;
   PyObject* log_fast(HandlerObject* handler, PyObject* logger_name, PyObject* level_name);
   bool encode(Core& core, PyObject* logger_name, PyObject* level_name, struct Encoded& encoded,
               PyObject** failed_record);
   void write_extra(const RecordEncoder& encoder, RecordWriter& writer,
                    Interruption& interruption) const;
+  bool write_plain_extra(RecordWriter& writer) const;
   PyObject* log_record(PyObject* logger_name);
   Ref build_record(PyObject* logger_name, const Identity& identity, std::int64_t time_ns,
                    PyObject* exc_info) const;

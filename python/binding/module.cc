@@ -64,7 +64,7 @@ void module_free(void* module) {
 PyObject* module_register_methods(PyObject* module, PyObject* methods) {
   ModuleState& state = **state_of(module);
   state.handler_methods = Ref::share(methods);
-  state.own_handlers = {};
+  state.handler_types = {};
   Py_RETURN_NONE;
 }
 
@@ -110,8 +110,9 @@ PyModuleDef kModule = {
 bool ModuleState::load() {
   handle_customised = Ref::steal(PyUnicode_InternFromString("_handle_customised"));
   exc_info_function = Ref::share(PySys_GetObject("exc_info"));
-  return handle_customised && exc_info_function && attributes.load() && logging.load() &&
-         call_sites.load(logging.source_file()) && identities.load() && records.load(logging);
+  return handle_customised && exc_info_function && names.load() && attributes.load() &&
+         logging.load() && call_sites.load(logging.source_file()) && identities.load() &&
+         records.load(logging);
 }
 
 ModuleState& module_state(PyTypeObject* type) {

@@ -140,6 +140,16 @@ bool AttributeTable::load() {
   return static_cast<bool>(default_formatter_);
 }
 
+bool AttributeTable::is_extra(PyObject* name) {
+  constexpr int kAlignmentBits = 4;
+  const std::size_t hash = reinterpret_cast<std::uintptr_t>(name) >> kAlignmentBits;
+  Ref& known = extras_[(hash ^ (hash >> 8)) % extras_.size()];
+  if (known.get() == name) return true;
+  if (find(name, SIZE_MAX) != Attribute::extra) return false;
+  if (is_plain_key(name)) known = Ref::share(name);
+  return true;
+}
+
 Attribute AttributeTable::find(PyObject* name, std::size_t position) {
   if (position < seen_.size() && seen_[position].name == name) return seen_[position].attribute;
   PyObject* const number = PyDict_GetItemWithError(numbers_.get(), name);
@@ -242,7 +252,7 @@ void RecordEncoder::write_message(RecordWriter& writer, PyObject* record,
   Message parts;
   if (!message && state_.logging.is_standard_record(record) &&
       read_message(attributes.get(Attribute::msg), attributes.get(Attribute::args), parts)) {
-    if (python::write_message(writer, parts)) return;
+    if (state_.messages.write(writer, parts)) return;
   } else {
     const Ref text = message ? Ref::share(message) : state_.attributes.message_of(record);
     if (text && PyUnicode_Check(text.get())) return writer.message(Utf8(text.get()).view());

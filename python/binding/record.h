@@ -53,7 +53,9 @@ class AttributeTable {
  public:
   // False with a Python error set.
   bool load();
-  Attribute find(PyObject* name, std::size_t position = SIZE_MAX);
+  Attribute find(PyObject* name, std::size_t position);
+  // Whether the name, an exact str, is none of those that logging itself sets.
+  bool is_extra(PyObject* name);
   // logging.Formatter(), for tracebacks where a handler has none of its own.
   PyObject* default_formatter() const { return default_formatter_.get(); }
   // record.getMessage()
@@ -69,7 +71,8 @@ class AttributeTable {
     PyObject* name = nullptr;  // kept alive by numbers_
     Attribute attribute = Attribute::extra;
   };
-  std::array<Seen, 32> seen_;  // by position
+  std::array<Seen, 32> seen_;    // by position
+  std::array<Ref, 128> extras_;  // names that are none of them, by address
 };
 
 struct ModuleState;

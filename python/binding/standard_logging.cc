@@ -41,9 +41,7 @@ bool ModuleVariables::open(const char* module) {
   if (!imported) return false;
   dict_ = Ref::share(PyModule_GetDict(imported.get()));
   variables_.clear();
-#if PY_VERSION_HEX < 0x030D0000
   checked_version_ = 0;
-#endif
   return true;
 }
 
@@ -73,25 +71,12 @@ bool ModuleVariables::expect_builtin(const char* name, const char* of) {
   return true;
 }
 
-bool ModuleVariables::hold() const {
-  const auto check = [this] {
-    return std::all_of(variables_.begin(), variables_.end(), [this](const Variable& expected) {
-      return variable(dict_.get(), expected.name.get()) == expected.value.get();
-    });
-  };
-#if PY_VERSION_HEX < 0x030D0000
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-  const std::uint64_t version = reinterpret_cast<PyDictObject*>(dict_.get())->ma_version_tag;
-#pragma GCC diagnostic pop
-  if (version != checked_version_) {
-    held_ = check();
-    checked_version_ = version;
-  }
+bool ModuleVariables::look() const {
+  held_ = std::all_of(variables_.begin(), variables_.end(), [this](const Variable& expected) {
+    return variable(dict_.get(), expected.name.get()) == expected.value.get();
+  });
+  checked_version_ = dict_version(dict_.get());
   return held_;
-#else
-  return check();
-#endif
 }
 
 // ---- logging
@@ -142,12 +127,6 @@ bool StandardLogging::is_own_function(PyObject* object, const char* name) const 
          PyUnicode_CompareWithASCIIString(code->co_name, name) == 0;
 }
 
-bool StandardLogging::functions_are_intact() const {
-  return std::all_of(functions_.begin(), functions_.end(), [](const Function& known) {
-    return PyFunction_GET_CODE(known.function.get()) == known.code;
-  });
-}
-
 bool StandardLogging::is_standard_method(PyTypeObject* type, const char* name) const {
   const Ref method = class_attribute(type, name);
   if (is_own_function(method.get(), name)) return true;
@@ -194,6 +173,22 @@ bool StandardLogging::is_standard_record(PyObject* record) {
   if (const bool* known = records_.find(type)) return *known;
   makes_standard_records();
   return is_own_function(class_attribute(type, "getMessage").get(), "getMessage");
+}
+
+PyObject* StandardLogging::level_name(PyObject* level_number, long level) {
+  PyObject* const names = level_names_.get();
+  if (!is_version(names, standard_names_version_)) {
+    standard_names_.fill(nullptr);
+    standard_names_version_ = dict_version(names);
+  }
+  constexpr long kStep = 10;
+  const auto place = static_cast<std::size_t>(level / kStep);
+  const bool is_standard = level >= 0 && level % kStep == 0 && place < standard_names_.size();
+  if (is_standard && standard_names_[place]) return standard_names_[place];
+  PyObject* const name = variable(names, level_number);
+  if (!name || !PyUnicode_CheckExact(name)) return nullptr;
+  if (is_standard) standard_names_[place] = name;
+  return name;
 }
 
 bool StandardLogging::is_null_handler(PyObject* handler) {

@@ -3,8 +3,7 @@
 // The fast paths do what logging's own functions would do, so they may only be taken where nobody
 // has replaced one of those: a class-level patch, a subclass, a record factory, a switch such as
 // logging.logThreads, a clock that tests have stopped. All of that may change at any moment, so it
-// is looked at in each log call, by values: neither the dict versions of CPython nor its dict
-// watchers tell of every change on every version. Needs the interpreter lock.
+// is looked at in each log call. Needs the interpreter lock.
 
 #pragma once
 
@@ -13,6 +12,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "python/binding/dict_version.h"
 #include "python/binding/reference.h"
 
 namespace log_aggregator::python {
@@ -63,7 +63,7 @@ class ModuleVariables {
   // That it holds the function of that name of a module in C: it never does where something else
   // stands there now.
   bool expect_builtin(const char* name, const char* of);
-  bool hold() const;
+  bool hold() const { return is_version(dict_.get(), checked_version_) ? held_ : look(); }
   PyObject* dict() const { return dict_.get(); }
 
  private:
@@ -71,13 +71,12 @@ class ModuleVariables {
     Ref name;
     Ref value;
   };
+  bool look() const;
+
   Ref dict_;
   std::vector<Variable> variables_;
-#if PY_VERSION_HEX < 0x030D0000
-  // Before 3.13, every change of a module's dict changes its version.
-  mutable std::uint64_t checked_version_ = 0;
+  mutable std::uint64_t checked_version_ = 0;  // of the dict, when it was looked at last
   mutable bool held_ = false;
-#endif
 };
 
 // What a type of loggers leaves as logging.Logger has it.
@@ -104,7 +103,12 @@ class StandardLogging {
   // Whether the places of log calls are found as ever.
   bool finds_callers() const { return logging_.hold(); }
   // Whether nobody has replaced the code of those functions that logger_traits() found in place.
-  bool functions_are_intact() const;
+  bool functions_are_intact() const {
+    for (const Function& known : functions_) {
+      if (PyFunction_GET_CODE(known.function.get()) != known.code) return false;
+    }
+    return true;
+  }
   // Whether it is a LogRecord of no subclass, whose getMessage() is as it came.
   bool is_standard_record(PyObject* record);
   // Whether it is a NullHandler, which takes no notice of records.
@@ -117,6 +121,8 @@ class StandardLogging {
   PyTypeObject* logger_type() const { return reinterpret_cast<PyTypeObject*>(logger_.get()); }
   PyTypeObject* record_type() const { return reinterpret_cast<PyTypeObject*>(record_.get()); }
   PyObject* logging_dict() const { return logging_.dict(); }
+  // The name that addLevelName() has given a level; null where it is not that of a str. Borrowed.
+  PyObject* level_name(PyObject* level_number, long level);
   // logging._levelToName, logging._srcfile
   PyObject* level_names() const { return level_names_.get(); }
   PyObject* source_file() const { return source_file_.get(); }
@@ -132,7 +138,9 @@ class StandardLogging {
     Ref function;
     PyObject* code = nullptr;
   };
-  std::vector<Function> functions_;  // of Logger: that are called by each other
+  std::vector<Function> functions_;            // of Logger: that are called by each other
+  std::array<PyObject*, 6> standard_names_{};  // of the levels 0, 10, ... 50, borrowed
+  std::uint64_t standard_names_version_ = 0;   // of the dict that they are from
   TypeCache<LoggerTraits> loggers_;
   TypeCache<bool> records_, null_handlers_;
 };

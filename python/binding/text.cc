@@ -52,9 +52,9 @@ SavedError::SavedError() {
   traceback_ = Ref::steal(traceback);
 }
 
-Utf8::Utf8(PyObject* text) {
+void Utf8::encode(PyObject* text) {
   Py_ssize_t size = 0;
-  if (PyUnicode_IS_COMPACT_ASCII(text) || PyUnicode_GET_LENGTH(text) <= kMaxKeptLength) {
+  if (PyUnicode_GET_LENGTH(text) <= kMaxKeptLength) {
     if (const char* kept = PyUnicode_AsUTF8AndSize(text, &size)) {
       view_ = {kept, static_cast<std::size_t>(size)};
       return;

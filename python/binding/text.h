@@ -37,10 +37,19 @@ class SavedError {
 // The UTF-8 of a str, lone surrogates encoded as three bytes each: JsonWriter replaces them.
 class Utf8 {
  public:
-  explicit Utf8(PyObject* text);
+  explicit Utf8(PyObject* text) {
+    if (PyUnicode_IS_COMPACT_ASCII(text)) {
+      view_ = {static_cast<const char*>(PyUnicode_DATA(text)),
+               static_cast<std::size_t>(PyUnicode_GET_LENGTH(text))};
+    } else {
+      encode(text);
+    }
+  }
   std::string_view view() const { return view_; }
 
  private:
+  void encode(PyObject* text);
+
   Ref bytes_;  // where the str itself does not keep the bytes
   std::string_view view_;
 };

@@ -126,23 +126,38 @@ std::size_t lowest_byte(std::uint64_t high_bits) {
   return static_cast<std::size_t>(std::countr_zero(high_bits)) / 8;
 }
 
-bool stands_for_itself(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
+// The bits of the first `bytes` bytes.
+std::uint64_t low_bytes(std::size_t bytes) { return (std::uint64_t{1} << (8 * bytes)) - 1; }
+
+// Less than a word from its two ends, which may overlap.
+std::uint64_t load_short(const char* text, std::size_t bytes) {
+  if (bytes >= 4) {
+    std::uint32_t first = 0;
+    std::uint32_t last = 0;
+    std::memcpy(&first, text, 4);
+    std::memcpy(&last, text + bytes - 4, 4);
+    return first | static_cast<std::uint64_t>(last) << (8 * (bytes - 4));
+  }
+  const auto byte = [text](std::size_t i) {
+    return static_cast<std::uint64_t>(static_cast<unsigned char>(text[i])) << (8 * i);
+  };
+  return bytes == 0 ? 0 : byte(0) | byte(bytes / 2) | byte(bytes - 1);
 }
 
-// For what is left when no further step fits.
-void escape_bytes(Cursor& at) {
+// What is left when no further step fits: a word, too, as `out` has room for it.
+void escape_tail(Cursor& at) {
   while (at.in < at.end) {
-    if (stands_for_itself(*at.in)) {
-      *at.out++ = *at.in++;
-    } else {
-      write_special(at);
-    }
+    const std::size_t left = at.left();
+    const std::uint64_t word = load_short(at.in, left);
+    std::memcpy(at.out, &word, sizeof word);
+    const std::uint64_t found = specials(word) & low_bytes(left);
+    const std::size_t plain = found == 0 ? left : lowest_byte(found);
+    at.in += plain;
+    at.out += plain;
+    if (found != 0) write_special(at);
   }
 }
 
-// Steps of eight, the last of which overlaps the one before where nothing in it needs escaping.
 void escape_words(Cursor& at) {
   while (at.left() >= kWord) {
     const std::uint64_t word = load(at.in);
@@ -153,7 +168,7 @@ void escape_words(Cursor& at) {
     at.out += plain;
     if (found != 0) write_special(at);
   }
-  escape_bytes(at);
+  escape_tail(at);
 }
 
 // ---- sixteen and more: a Lane loads, stores and says where the first special byte is

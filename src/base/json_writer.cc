@@ -76,7 +76,12 @@ void JsonWriter::begin_string() {
   buffer_.append('"');
 }
 
-void JsonWriter::append_string(std::string_view utf8) { escape_into(buffer_, utf8); }
+void JsonWriter::append_long(std::string_view utf8) { escape_into(buffer_, utf8); }
+
+char* JsonWriter::append_short(char* out, std::string_view utf8) {
+  static_assert(6 * kShortBytes + 32 == escaped_room(kShortBytes));
+  return write_json_escaped(out, utf8);
+}
 
 void JsonWriter::integer(std::int64_t value) {
   separate();

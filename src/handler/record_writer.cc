@@ -73,7 +73,7 @@ void RecordWriter::begin(std::int64_t unix_microseconds, std::string_view level)
   reset();
   begun_ = true;
   begun_at_ = unix_microseconds;
-  json_.raw(head.json);
+  json_.verbatim(head.json);
 }
 
 RecordWriter::Head& RecordWriter::head_of(std::string_view level) {
@@ -99,9 +99,11 @@ void RecordWriter::reset() {
   message_ = exception_ = stack_ = extra_ = {};
 }
 
-void RecordWriter::message(std::string_view utf8) { text_part("message", utf8, message_); }
-void RecordWriter::exception(std::string_view utf8) { text_part("exception", utf8, exception_); }
-void RecordWriter::stack(std::string_view utf8) { text_part("stack", utf8, stack_); }
+void RecordWriter::message(std::string_view utf8) { text_part(R"(,"message":")", utf8, message_); }
+void RecordWriter::exception(std::string_view utf8) {
+  text_part(R"(,"exception":")", utf8, exception_);
+}
+void RecordWriter::stack(std::string_view utf8) { text_part(R"(,"stack":")", utf8, stack_); }
 
 void RecordWriter::field(std::string_view name, std::string_view utf8) {
   json_.key(name);
@@ -113,18 +115,18 @@ void RecordWriter::field(std::string_view name, std::int64_t value) {
   json_.integer(value);
 }
 
-void RecordWriter::begin_message() { begin_part("message", message_); }
+void RecordWriter::begin_message() { begin_part(R"(,"message":")", message_); }
 void RecordWriter::end_message() { end_part(message_); }
 
 // What is longer than the whole record may be is not even escaped to its end.
-void RecordWriter::append_message(std::string_view utf8) {
+void RecordWriter::append_long_message(std::string_view utf8) {
   const std::size_t written = json_.size() - message_.begin;
   if (written < max_bytes_) json_.append_string(utf8.substr(0, max_bytes_));
 }
 
-void RecordWriter::begin_part(std::string_view name, Part& part) {
-  json_.key(name);
-  json_.begin_string();
+// `opening`: what stands before the text. A record never begins with it.
+void RecordWriter::begin_part(std::string_view opening, Part& part) {
+  json_.verbatim(opening);
   part.begin = json_.size();
 }
 
@@ -133,9 +135,9 @@ void RecordWriter::end_part(Part& part) {
   json_.end_string();
 }
 
-// As append_message().
-void RecordWriter::text_part(std::string_view name, std::string_view utf8, Part& part) {
-  begin_part(name, part);
+// As append_message() does.
+void RecordWriter::text_part(std::string_view opening, std::string_view utf8, Part& part) {
+  begin_part(opening, part);
   json_.append_string(utf8.substr(0, max_bytes_));
   end_part(part);
 }
