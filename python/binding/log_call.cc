@@ -223,6 +223,8 @@ bool LogCall::add_handlers(PyObject* list, Audience& result, bool& found) const 
 // ---- without a LogRecord
 
 PyObject* LogCall::log_fast(HandlerObject* handler, PyObject* logger_name, PyObject* level_name) {
+  // What is encoded may run code that gives the logger or the level another name.
+  PyObject* const names_of_record[] = {Py_NewRef(logger_name), Py_NewRef(level_name)};
   PyObject* const handler_object = Py_NewRef(reinterpret_cast<PyObject*>(handler));
   PyObject* const core_object = Py_NewRef(handler->core);
   PyObject* failed_record = nullptr;
@@ -243,6 +245,7 @@ PyObject* LogCall::log_fast(HandlerObject* handler, PyObject* logger_name, PyObj
   Py_XDECREF(failed_record);
   Py_DECREF(core_object);
   Py_DECREF(handler_object);
+  for (PyObject* const name_of_record : names_of_record) Py_DECREF(name_of_record);
   if (!well) return nullptr;
   Py_RETURN_NONE;
 }
@@ -326,6 +329,7 @@ PyObject* LogCall::log_record(PyObject* logger_name) {
   PyObject* record = nullptr;
   {
     Identity identity;
+    const Ref name = Ref::share(logger_name);  // as others may give the logger another one
     const Ref exception = exception_tuple();
     if (has_exception && !exception) return nullptr;
     if (!state.identities.read(identity)) return nullptr;
