@@ -43,10 +43,11 @@ int ask_if_enabled(const ModuleState& state, PyObject* logger, PyObject* level) 
 
 // A call of debug() to critical(), or of log() with its level taken off. Null without an error: the
 // original is to be called.
-PyObject* try_log(ModuleState& state, LogCall& call, PyObject* const* args, Py_ssize_t count,
-                  PyObject* keywords) {
+PyObject* try_log(ModuleState& state, Method method, LogCall& call, PyObject* const* args,
+                  Py_ssize_t count, PyObject* keywords) {
   const LoggerTraits& traits = state.logging.logger_traits(Py_TYPE(call.logger));
   if (!traits.is_plain || !traits.checks_levels) return nullptr;
+  if (method == Accelerator::exception && !traits.logs_errors) return nullptr;
   PyObject* dict = call.read_logger();
   if (!dict) return nullptr;
   Enabled enabled = call.is_enabled(dict);
@@ -79,7 +80,7 @@ PyObject* log_at_level(PyObject* self, PyObject* const* args, Py_ssize_t count,
       call.exc_info = Py_True;
       call.has_exception = true;
     }
-    PyObject* const result = try_log(state, call, args, count, keywords);
+    PyObject* const result = try_log(state, kMethod, call, args, count, keywords);
     if (result || PyErr_Occurred()) return result;
   }
   return call_original(state, kMethod, self, args, count, keywords);
@@ -97,7 +98,8 @@ PyObject* log_with_level(PyObject* self, PyObject* const* args, Py_ssize_t count
                    .logger = self,
                    .level_number = args[0],
                    .level = level};
-      PyObject* const result = try_log(state, call, args + 1, count - 1, keywords);
+      PyObject* const result =
+          try_log(state, Accelerator::log, call, args + 1, count - 1, keywords);
       if (result || PyErr_Occurred()) return result;
     }
   }

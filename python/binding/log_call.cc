@@ -18,9 +18,9 @@ constexpr const char* kNames[LogNames::kCount] = {
     "manager",  "exc_info", "extra", "stack_info", "stacklevel", "handle"};
 
 // What an instance may have in the place of the class's, see read_logger().
-constexpr const char* kMethods[] = {"isEnabledFor", "getEffectiveLevel", "_log",
-                                    "findCaller",   "makeRecord",        "handle",
-                                    "filter",       "callHandlers"};
+constexpr const char* kMethods[] = {"isEnabledFor", "getEffectiveLevel", "error",
+                                    "_log",         "findCaller",        "makeRecord",
+                                    "handle",       "filter",            "callHandlers"};
 
 // Borrowed, null where there is none; no error. The keys are interned, and the dicts those of
 // loggers: no code is run.

@@ -151,8 +151,12 @@ bool StandardLogging::functions_are_intact() const {
 bool StandardLogging::is_standard_method(PyTypeObject* type, const char* name) const {
   const Ref method = class_attribute(type, name);
   if (is_own_function(method.get(), name)) return true;
-  return std::any_of(own_methods_.begin(), own_methods_.end(),
-                     [&method](const Ref& own) { return own.get() == method.get(); });
+  return std::any_of(
+      own_methods_.begin(), own_methods_.end(), [&method, name](const Ref& own) {
+        if (own.get() != method.get()) return false;
+        PyObject* const own_name = reinterpret_cast<PyDescrObject*>(own.get())->d_name;
+        return PyUnicode_CompareWithASCIIString(own_name, name) == 0;
+      });
 }
 
 const LoggerTraits& StandardLogging::logger_traits(PyTypeObject* type) {
@@ -169,6 +173,7 @@ LoggerTraits StandardLogging::examine_logger(PyTypeObject* type) const {
                                  });
   const auto standard = [this, type](const char* name) { return is_standard_method(type, name); };
   traits.checks_levels = standard("isEnabledFor") && standard("getEffectiveLevel");
+  traits.logs_errors = standard("error");
   traits.makes_records = standard("_log") && standard("findCaller") && standard("makeRecord");
   traits.hands_out_records = standard("handle") && standard("filter") && standard("callHandlers");
   return traits;

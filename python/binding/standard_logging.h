@@ -84,6 +84,7 @@ class ModuleVariables {
 struct LoggerTraits {
   bool is_plain = false;           // its attributes are those of the instance's __dict__
   bool checks_levels = false;      // isEnabledFor
+  bool logs_errors = false;        // error, which exception() calls
   bool makes_records = false;      // _log, findCaller, makeRecord
   bool hands_out_records = false;  // handle, filter, callHandlers
 };
