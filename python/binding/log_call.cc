@@ -211,7 +211,9 @@ bool LogCall::add_handlers(PyObject* list, Audience& result, bool& found) const 
       return false;
     }
     if (!handler->level || !PyLong_CheckExact(handler->level)) return false;
-    if (PyLong_AsLong(handler->level) > level) continue;
+    int overflow = 0;
+    const long least = PyLong_AsLongAndOverflow(handler->level, &overflow);
+    if (overflow > 0 || (overflow == 0 && least > level)) continue;
     if (result.handler || !takes_the_short_way(state, handler)) {
       return false;
     }
