@@ -201,14 +201,20 @@ LogCall::Audience LogCall::audience(PyObject* logger_dict) const {
   return found ? result : others;  // without any handler there is logging.lastResort
 }
 
+bool LogCall::has_own_handle(PyObject* handler) const {
+  const Ref dict = Ref::steal(PyObject_GenericGetDict(handler, nullptr));
+  if (!dict) PyErr_Clear();
+  return !dict || item(dict.get(), names[LogNames::handle]);
+}
+
 bool LogCall::add_handlers(PyObject* list, Audience& result, bool& found) const {
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) {
     PyObject* const object = PyList_GET_ITEM(list, i);
     found = true;
     HandlerObject* const handler = as_handler(state, object);
     if (!handler) {
-      if (state.logging.is_null_handler(object)) continue;
-      return false;
+      if (!state.logging.is_null_handler(object) || has_own_handle(object)) return false;
+      continue;
     }
     if (!handler->level || !PyLong_CheckExact(handler->level)) return false;
     int overflow = 0;

@@ -51,6 +51,7 @@ struct LogCall {
   };
 
   Audience audience(PyObject* logger_dict) const;
+  bool has_own_handle(PyObject* handler) const;
   bool add_handlers(PyObject* list, Audience& audience, bool& found) const;
   PyObject* log_fast(HandlerObject* handler, PyObject* logger_name, PyObject* level_name);
   bool encode(Core& core, PyObject* logger_name, PyObject* level_name, struct Encoded& encoded,
