@@ -57,7 +57,10 @@ PyObject* try_log(ModuleState& state, Method method, LogCall& call, PyObject* co
     enabled = answer > 0 ? Enabled::yes : Enabled::no;
     dict = call.read_logger();
   }
-  if (enabled == Enabled::no) Py_RETURN_NONE;
+  if (enabled == Enabled::no) {
+    if (keywords && call.has_doubled_argument(keywords)) return nullptr;
+    Py_RETURN_NONE;
+  }
   if (!dict || (keywords && !call.read_keywords(args + count, keywords))) return nullptr;
   call.msg = args[0];
   call.args = args + 1;

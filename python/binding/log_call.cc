@@ -15,7 +15,8 @@ namespace {
 
 constexpr const char* kNames[LogNames::kCount] = {
     "disabled", "_cache",   "name",  "filters",    "handlers",   "propagate", "parent",
-    "manager",  "exc_info", "extra", "stack_info", "stacklevel", "handle"};
+    "manager",  "exc_info", "extra", "stack_info", "stacklevel", "handle",
+    "self",     "msg",      "level"};
 
 // What an instance may have in the place of the class's, see read_logger().
 constexpr const char* kMethods[] = {"isEnabledFor", "getEffectiveLevel", "error",
@@ -83,6 +84,16 @@ Enabled LogCall::is_enabled(PyObject* logger_dict) const {
 }
 
 // ---- the arguments
+
+// `level` is one of log() alone; for the others it is unknown, which is left to logging, too.
+bool LogCall::has_doubled_argument(PyObject* keywords) const {
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(keywords); ++i) {
+    for (const std::size_t name : {LogNames::msg, LogNames::level, LogNames::self}) {
+      if (PyUnicode_Compare(PyTuple_GET_ITEM(keywords, i), names[name]) == 0) return true;
+    }
+  }
+  return false;
+}
 
 bool LogCall::read_keywords(PyObject* const* values, PyObject* keywords) {
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(keywords); ++i) {
