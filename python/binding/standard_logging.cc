@@ -8,13 +8,19 @@ namespace {
 
 // What Logger.__init__ and Manager.getLogger put into a logger's __dict__, and we read there.
 constexpr const char* kLoggerAttributes[] = {"name",     "disabled",  "_cache", "filters",
-                                             "handlers", "propagate", "parent"};
+                                             "handlers", "propagate", "parent",  "level"};
 
 // The attribute of the class, not of its metaclass's instances. Null, and no error, without one.
 Ref class_attribute(PyTypeObject* type, const char* name) {
   Ref value = Ref::steal(PyObject_GetAttrString(reinterpret_cast<PyObject*>(type), name));
   if (!value) PyErr_Clear();
   return value;
+}
+
+// callHandlers() goes up "while c": a logger may say that it is false.
+bool may_be_false(PyTypeObject* type) {
+  return type->tp_as_number->nb_bool || type->tp_as_mapping->mp_length ||
+         type->tp_as_sequence->sq_length;
 }
 
 bool is_data_descriptor(PyObject* value) { return value && Py_TYPE(value)->tp_descr_set; }
@@ -166,7 +172,7 @@ const LoggerTraits& StandardLogging::logger_traits(PyTypeObject* type) {
 
 LoggerTraits StandardLogging::examine_logger(PyTypeObject* type) const {
   LoggerTraits traits;
-  traits.is_plain = type->tp_getattro == PyObject_GenericGetAttr &&
+  traits.is_plain = type->tp_getattro == PyObject_GenericGetAttr && !may_be_false(type) &&
                     std::none_of(std::begin(kLoggerAttributes), std::end(kLoggerAttributes),
                                  [type](const char* name) {
                                    return is_data_descriptor(class_attribute(type, name).get());
