@@ -139,6 +139,7 @@ PyObject* find_caller_of(PyObject* self, PyObject* const* args, Py_ssize_t count
                            Py_None);
     }
   }
+  if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) return nullptr;
   PyErr_Clear();
   return call_original(state, Accelerator::find_caller, self, args, count, keywords);
 }

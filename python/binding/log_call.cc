@@ -291,8 +291,8 @@ bool LogCall::encode(Core& core, PyObject* logger_name, PyObject* level_name, En
   Identity identity;
   Message message{.msg = msg, .args = args, .count = count};
   const CallSite* site = state.call_sites.find(stacklevel);
-  if (!site || !state.identities.read(identity) || !find_mapping(&message.mapping)) return false;
   const std::uint64_t site_changes = state.call_sites.changes();
+  if (!site || !state.identities.read(identity) || !find_mapping(&message.mapping)) return false;
 
   Interruption interruption;
   std::optional<SavedError> error;
@@ -313,6 +313,7 @@ bool LogCall::encode(Core& core, PyObject* logger_name, PyObject* level_name, En
   writer.fields(state.fragments.logger(logger_name));
   // Formatting may have logged at another place that has the same slot.
   if (site_changes != state.call_sites.changes()) site = state.call_sites.find(stacklevel);
+  if (PyErr_Occurred()) interruption.take();
   if (site) writer.fields(site->json);
   writer.fields(state.fragments.caller({.process = identity.process,
                                         .thread = static_cast<long long>(identity.thread),
@@ -355,7 +356,7 @@ PyObject* LogCall::log_record(PyObject* logger_name) {
     record = build_record(logger_name, identity, now_ns(), exception.get()).release();
   }
   if (!record) {
-    PyErr_Clear();
+    if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_Exception)) PyErr_Clear();
     return nullptr;
   }
   PyObject* result = nullptr;
