@@ -294,6 +294,8 @@ bool LogCall::encode(Core& core, PyObject* logger_name, PyObject* level_name, En
   const std::uint64_t site_changes = state.call_sites.changes();
   if (!site || !state.identities.read(identity) || !find_mapping(&message.mapping)) return false;
 
+  // Taken out first, as makeRecord() does: formatting may run code that changes the dict.
+  const std::vector<std::pair<Ref, Ref>> pairs = extra_pairs();
   Interruption interruption;
   std::optional<SavedError> error;
   const RecordEncoder encoder(state, core.level_map.get(),
@@ -321,18 +323,16 @@ bool LogCall::encode(Core& core, PyObject* logger_name, PyObject* level_name, En
   write_process_and_task(writer, identity.process_name.get(), identity.task_name.get(),
                          interruption);
   if (exception) encoder.write_exception(writer, exception.get(), Py_None, interruption);
-  write_extra(encoder, writer, interruption);
+  encoder.write_extra(writer, pairs, interruption);
   encoded.finish();
   if (interruption.restore()) return false;
   if (error) error->restore();
   return !error;
 }
 
-// The pairs are taken out first: writing one may run code that changes the dict.
-void LogCall::write_extra(const RecordEncoder& encoder, RecordWriter& writer,
-                          Interruption& interruption) const {
-  if (extra == Py_None) return;
+std::vector<std::pair<Ref, Ref>> LogCall::extra_pairs() const {
   std::vector<std::pair<Ref, Ref>> pairs;
+  if (extra == Py_None) return pairs;
   pairs.reserve(static_cast<std::size_t>(PyDict_GET_SIZE(extra)));
   PyObject* key = nullptr;
   PyObject* value = nullptr;
@@ -340,7 +340,7 @@ void LogCall::write_extra(const RecordEncoder& encoder, RecordWriter& writer,
   while (PyDict_Next(extra, &at, &key, &value)) {
     pairs.emplace_back(Ref::share(key), Ref::share(value));
   }
-  encoder.write_extra(writer, pairs, interruption);
+  return pairs;
 }
 
 // ---- with a LogRecord

@@ -5,6 +5,9 @@
 
 #pragma once
 
+#include <utility>
+#include <vector>
+
 #include "python/binding/handler_base.h"
 #include "python/binding/log_names.h"
 #include "python/binding/module_state.h"
@@ -59,8 +62,7 @@ struct LogCall {
   PyObject* log_fast(HandlerObject* handler, PyObject* logger_name, PyObject* level_name);
   bool encode(Core& core, PyObject* logger_name, PyObject* level_name, struct Encoded& encoded,
               PyObject** failed_record);
-  void write_extra(const RecordEncoder& encoder, RecordWriter& writer,
-                   Interruption& interruption) const;
+  std::vector<std::pair<Ref, Ref>> extra_pairs() const;
   PyObject* log_record(PyObject* logger_name);
   Ref build_record(PyObject* logger_name, const Identity& identity, std::int64_t time_ns,
                    PyObject* exc_info) const;
