@@ -132,12 +132,17 @@ bool StandardLogging::load() {
 #endif
   if (!complete) return false;
   functions_.clear();
-  for (const char* name : {"_log", "handle", "filter", "callHandlers"}) {
-    const Ref function = class_attribute(logger_type(), name);
-    if (!is_own_function(function.get(), name)) continue;
-    functions_.push_back({function, PyFunction_GET_CODE(function.get())});
+  for (const char* name : {"_log", "makeRecord", "handle", "filter", "callHandlers"}) {
+    watch_function(logger_type(), name);
   }
+  for (const char* name : {"__init__", "getMessage"}) watch_function(record_type(), name);
   return true;
+}
+
+void StandardLogging::watch_function(PyTypeObject* type, const char* name) {
+  const Ref function = class_attribute(type, name);
+  if (!is_own_function(function.get(), name)) return;
+  functions_.push_back({function, PyFunction_GET_CODE(function.get())});
 }
 
 bool StandardLogging::is_own_function(PyObject* object, const char* name) const {
@@ -193,6 +198,7 @@ bool StandardLogging::makes_standard_records() {
     known = &records_.keep(
         type, type->tp_getattro == PyObject_GenericGetAttr &&
                   type->tp_setattro == PyObject_GenericSetAttr &&
+                  type->tp_new == PyBaseObject_Type.tp_new &&
                   is_own_function(class_attribute(type, "__init__").get(), "__init__") &&
                   is_own_function(class_attribute(type, "getMessage").get(), "getMessage"));
   }

@@ -104,7 +104,7 @@ class StandardLogging {
   bool makes_standard_records();
   // Whether the places of log calls are found as ever.
   bool finds_callers() const { return logging_.hold(); }
-  // Whether nobody has replaced the code of those functions that logger_traits() found in place.
+  // Whether nobody has replaced the code of those functions that were found in place.
   bool functions_are_intact() const;
   // Whether it is a LogRecord of no subclass, whose getMessage() is as it came.
   bool is_standard_record(PyObject* record);
@@ -123,6 +123,7 @@ class StandardLogging {
   PyObject* source_file() const { return source_file_.get(); }
 
  private:
+  void watch_function(PyTypeObject* type, const char* name);
   LoggerTraits examine_logger(PyTypeObject* type) const;
   bool is_standard_method(PyTypeObject* type, const char* name) const;
 
@@ -133,7 +134,7 @@ class StandardLogging {
     Ref function;
     PyObject* code = nullptr;
   };
-  std::vector<Function> functions_;  // of Logger: that are called by each other
+  std::vector<Function> functions_;  // of Logger and LogRecord: what is done in their place
   TypeCache<LoggerTraits> loggers_;
   TypeCache<bool> records_, null_handlers_;
 };
