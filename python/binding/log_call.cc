@@ -14,14 +14,13 @@ namespace log_aggregator::python {
 namespace {
 
 constexpr const char* kNames[LogNames::kCount] = {
-    "disabled", "_cache",   "name",  "filters",    "handlers",   "propagate", "parent",
-    "manager",  "exc_info", "extra", "stack_info", "stacklevel", "handle",
-    "self",     "msg",      "level"};
+    "disabled", "_cache", "name",       "filters",    "handlers", "propagate", "parent", "manager",
+    "exc_info", "extra",  "stack_info", "stacklevel", "handle",   "self",      "msg",    "level"};
 
 // What an instance may have in the place of the class's, see read_logger().
-constexpr const char* kMethods[] = {"isEnabledFor", "getEffectiveLevel", "error",
-                                    "_log",         "findCaller",        "makeRecord",
-                                    "handle",       "filter",            "callHandlers"};
+constexpr const char* kMethods[] = {"isEnabledFor", "getEffectiveLevel", "error",  "_log",
+                                    "findCaller",   "makeRecord",        "handle", "filter",
+                                    "callHandlers"};
 
 // Borrowed, null where there is none; no error. The keys are interned, and the dicts those of
 // loggers: no code is run.

@@ -36,8 +36,8 @@ struct LogCall {
   // What the logger's attributes are, where it keeps them as logging.Logger does: null else.
   PyObject* read_logger();
   Enabled is_enabled(PyObject* logger_dict) const;
-  // Whether a keyword is the name of an argument that the call has by position: logging raises then,
-  // whether enabled or not.
+  // Whether a keyword is the name of an argument that the call has by position: logging raises
+  // then, whether enabled or not.
   bool has_doubled_argument(PyObject* keywords) const;
   // False where a keyword is unknown or its value unusual.
   bool read_keywords(PyObject* const* values, PyObject* keywords);

@@ -8,7 +8,7 @@ namespace {
 
 // What Logger.__init__ and Manager.getLogger put into a logger's __dict__, and we read there.
 constexpr const char* kLoggerAttributes[] = {"name",     "disabled",  "_cache", "filters",
-                                             "handlers", "propagate", "parent",  "level"};
+                                             "handlers", "propagate", "parent", "level"};
 
 // The attribute of the class, not of its metaclass's instances. Null, and no error, without one.
 Ref class_attribute(PyTypeObject* type, const char* name) {
@@ -162,12 +162,11 @@ bool StandardLogging::functions_are_intact() const {
 bool StandardLogging::is_standard_method(PyTypeObject* type, const char* name) const {
   const Ref method = class_attribute(type, name);
   if (is_own_function(method.get(), name)) return true;
-  return std::any_of(
-      own_methods_.begin(), own_methods_.end(), [&method, name](const Ref& own) {
-        if (own.get() != method.get()) return false;
-        PyObject* const own_name = reinterpret_cast<PyDescrObject*>(own.get())->d_name;
-        return PyUnicode_CompareWithASCIIString(own_name, name) == 0;
-      });
+  return std::any_of(own_methods_.begin(), own_methods_.end(), [&method, name](const Ref& own) {
+    if (own.get() != method.get()) return false;
+    PyObject* const own_name = reinterpret_cast<PyDescrObject*>(own.get())->d_name;
+    return PyUnicode_CompareWithASCIIString(own_name, name) == 0;
+  });
 }
 
 const LoggerTraits& StandardLogging::logger_traits(PyTypeObject* type) {
