@@ -62,6 +62,10 @@ PyObject* try_log(ModuleState& state, Method method, LogCall& call, PyObject* co
     Py_RETURN_NONE;
   }
   if (!dict || (keywords && !call.read_keywords(args + count, keywords))) return nullptr;
+#if PY_VERSION_HEX < 0x030B0000
+  // There, exception() is a step above error(), which it calls.
+  if (method == Accelerator::exception && call.stacklevel > 1) --call.stacklevel;
+#endif
   call.msg = args[0];
   call.args = args + 1;
   call.count = count - 1;

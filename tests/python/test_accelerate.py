@@ -26,6 +26,7 @@ import weakref
 import pytest
 
 from log_aggregator_handler import LogAggregatorHandler, accelerate, decelerate
+from python.both_ways import Collector, comparable, others_saw
 
 METHODS = [
     "debug", "info", "warning", "error", "exception", "critical", "log", "isEnabledFor",
@@ -34,36 +35,8 @@ METHODS = [
 HOOKS = ["_log", "makeRecord", "findCaller", "handle", "filter", "callHandlers"]
 
 
-class Collector(logging.Handler):
-    """Another handler beside ours: what it sees."""
-
-    def __init__(self, level=logging.NOTSET):
-        super().__init__(level)
-        self.records = []
-
-    def emit(self, record):
-        self.records.append(record)
-
-    def seen(self):
-        """What two runs must have in common."""
-        return [comparable(record) for record in self.records]
-
-
-def comparable(record):
-    times = ("created", "msecs", "relativeCreated")
-    parts = {name: value for name, value in vars(record).items() if name not in times}
-    parts["msg"], parts["args"] = repr(record.msg), repr(record.args)
-    if isinstance(record.exc_info, tuple) and record.exc_info[0]:
-        parts["exc_info"] = (record.exc_info[0], str(record.exc_info[1]))
-    return parts
-
-
 def with_collector(logger, patch):
     logger.addHandler(Collector())
-
-
-def others_saw(logger):
-    return [seen for h in logger.handlers if isinstance(h, Collector) for seen in h.seen()]
 
 
 # ---- on and off
@@ -641,7 +614,9 @@ def test_a_filter_counts_from_when_it_is_added_until_it_is_removed(both_ways, pl
 
     outcome = both_ways(log)
     assert outcome.paths["fast"] == 2
-    assert len(outcome.records) == (2 if keep is drop or getattr(keep, "name", "") == "other" else 3)
+    assert len(outcome.records) == (
+        2 if keep is drop or getattr(keep, "name", "") == "other" else 3
+    )
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="filters return records since Python 3.12")
@@ -916,7 +891,8 @@ def test_a_call_in_a_module_body_stands_in_its_module(both_ways, stacklevel):
 
 
 @pytest.mark.parametrize(
-    "path", ["", "app.py", "/a/b.c/d", "no/extension", "/x/.hidden", "dir/", "ünï/\udc80.py", "a" * 300]
+    "path",
+    ["", "app.py", "/a/b.c/d", "no/extension", "/x/.hidden", "dir/", "ünï/\udc80.py", "a" * 300],
 )
 def test_the_names_of_file_and_module_are_taken_from_any_path(both_ways, path):
     code = compile("log.info('x')", "placeholder", "exec").replace(co_filename=path)
@@ -1237,7 +1213,9 @@ def test_what_cannot_be_formatted_is_delivered_and_reported_once(
     both_ways, monkeypatch, raise_exceptions, args
 ):
     monkeypatch.setattr(logging, "raiseExceptions", raise_exceptions)
-    outcome = both_ways(lambda log: log.info(*args) if args[1:] or not isinstance(args[0], str) else None)
+    outcome = both_ways(
+        lambda log: log.info(*args) if args[1:] or not isinstance(args[0], str) else None
+    )
     if not outcome.paths:
         return  # "%s" alone is no error
     assert outcome.paths == {"fast": 1}
@@ -1828,7 +1806,15 @@ def test_ten_thousand_calls_leave_no_references_behind(make_handler, logger, acc
         other.emit = lambda record: None
     text, extra, name = "".join(["a", "b"]), {"key": object()}, "".join(["l", "ogger"])
     logger.name = name
-    counted = [text, extra, extra["key"], name, logger, logging.LogRecord, threading.current_thread()]
+    counted = [
+        text,
+        extra,
+        extra["key"],
+        name,
+        logger,
+        logging.LogRecord,
+        threading.current_thread(),
+    ]
     logger.info("%s", text, extra=extra)
     before = [sys.getrefcount(item) for item in counted]
     for _ in range(10_000):
