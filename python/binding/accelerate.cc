@@ -43,10 +43,11 @@ int ask_if_enabled(const ModuleState& state, PyObject* logger, PyObject* level) 
 
 // A call of debug() to critical(), or of log() with its level taken off. Null without an error: the
 // original is to be called.
-PyObject* try_log(ModuleState& state, LogCall& call, PyObject* const* args, Py_ssize_t count,
-                  PyObject* keywords) {
+PyObject* try_log(ModuleState& state, Method method, LogCall& call, PyObject* const* args,
+                  Py_ssize_t count, PyObject* keywords) {
   const LoggerTraits& traits = state.logging.logger_traits(Py_TYPE(call.logger));
   if (!traits.is_plain || !traits.checks_levels) return nullptr;
+  if (method == Accelerator::exception && !traits.logs_errors) return nullptr;
   const LoggerView* view = state.logger_views.read(call.logger);
   if (!view || view->has_own_methods) return nullptr;
   Enabled enabled = view->is_enabled(call.level_number, call.level);
@@ -56,8 +57,15 @@ PyObject* try_log(ModuleState& state, LogCall& call, PyObject* const* args, Py_s
     enabled = answer > 0 ? Enabled::yes : Enabled::no;
     view = state.logger_views.read(call.logger);
   }
-  if (enabled == Enabled::no) Py_RETURN_NONE;
+  if (enabled == Enabled::no) {
+    if (keywords && call.has_doubled_argument(keywords)) return nullptr;
+    Py_RETURN_NONE;
+  }
   if (!view || (keywords && !call.read_keywords(args + count, keywords))) return nullptr;
+#if PY_VERSION_HEX < 0x030B0000
+  // There, exception() is a step above error(), which it calls.
+  if (method == Accelerator::exception && call.stacklevel > 1) --call.stacklevel;
+#endif
   call.msg = args[0];
   call.args = args + 1;
   call.count = count - 1;
@@ -78,7 +86,7 @@ PyObject* log_at_level(PyObject* self, PyObject* const* args, Py_ssize_t count,
       call.exc_info = Py_True;
       call.has_exception = true;
     }
-    PyObject* const result = try_log(state, call, args, count, keywords);
+    PyObject* const result = try_log(state, kMethod, call, args, count, keywords);
     if (result || PyErr_Occurred()) return result;
   }
   return call_original(state, kMethod, self, args, count, keywords);
@@ -92,7 +100,8 @@ PyObject* log_with_level(PyObject* self, PyObject* const* args, Py_ssize_t count
     const long level = PyLong_AsLongAndOverflow(args[0], &overflow);
     if (overflow == 0 && level >= INT_MIN && level <= INT_MAX) {
       LogCall call{.state = state, .logger = self, .level_number = args[0], .level = level};
-      PyObject* const result = try_log(state, call, args + 1, count - 1, keywords);
+      PyObject* const result =
+          try_log(state, Accelerator::log, call, args + 1, count - 1, keywords);
       if (result || PyErr_Occurred()) return result;
     }
   }
@@ -124,6 +133,7 @@ PyObject* find_caller_of(PyObject* self, PyObject* const* args, Py_ssize_t count
                            Py_None);
     }
   }
+  if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) return nullptr;
   PyErr_Clear();
   return call_original(state, Accelerator::find_caller, self, args, count, keywords);
 }

@@ -66,7 +66,7 @@ const CallSite* CallSites::find(long stacklevel) {
     const Ref found = find_frame(frame, stacklevel);
     site = found ? of(as_frame(found)) : nullptr;
   }
-  if (!site) PyErr_Clear();
+  if (!site && PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_Exception)) PyErr_Clear();
   return site;
 }
 

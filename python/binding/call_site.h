@@ -37,7 +37,7 @@ class CallSites {
 
   // The place of the log call that is under way, for a method of Logger in C, which has no frame.
   // Valid until the next call. Null where it is unknown: there is no frame, or an error, which is
-  // cleared.
+  // cleared where it is an Exception.
   const CallSite* find(long stacklevel = 1);
   // The same for Logger.findCaller() itself, called from a frame of logging's own.
   const CallSite* find_for_method(long stacklevel);

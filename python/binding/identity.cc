@@ -33,6 +33,11 @@ PyObject* item(PyObject* dict, const Ref& key) {
   return value;
 }
 
+// What logging does with errors here. Others stay set, KeyboardInterrupt for one.
+void clear_exception() {
+  if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_Exception)) PyErr_Clear();
+}
+
 Ref weak_target(const Ref& reference) {
   if (!reference) return {};
 #if PY_VERSION_HEX >= 0x030D0000
@@ -74,8 +79,8 @@ bool Identities::read(Identity& identity) {
   identity.thread_name = thread_name();
   if (!identity.thread_name) return false;
   identity.process_name = process_name();
-  identity.task_name = task_name();
-  return true;
+  if (!PyErr_Occurred()) identity.task_name = task_name();
+  return !PyErr_Occurred();
 }
 
 Ref Identities::thread_name() {
@@ -136,7 +141,7 @@ Ref Identities::process_name() {
     process = Ref::steal(PyObject_CallNoArgs(function.get()));
   }
   Ref name = process ? Ref::steal(PyObject_GetAttr(process.get(), name_.get())) : Ref();
-  PyErr_Clear();
+  clear_exception();
   return name;
 }
 
@@ -151,7 +156,7 @@ Ref Identities::task_name() {
   const Ref current = Ref::steal(PyObject_GetAttr(module, current_task_.get()));
   const Ref task = current ? Ref::steal(PyObject_CallNoArgs(current.get())) : Ref();
   Ref name = task ? Ref::steal(PyObject_CallMethodNoArgs(task.get(), get_name_.get())) : Ref();
-  PyErr_Clear();
+  clear_exception();
   return name;
 #else
   return {};

@@ -1,5 +1,6 @@
 #include "python/binding/log_call.h"
 
+#include <algorithm>
 #include <ctime>
 #include <new>
 #include <optional>
@@ -44,6 +45,16 @@ std::int64_t now_ns() {
 }  // namespace
 
 // ---- the arguments
+
+// `level` is one of log() alone; for the others it is unknown, which is left to logging, too.
+bool LogCall::has_doubled_argument(PyObject* keywords) const {
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(keywords); ++i) {
+    for (const std::size_t name : {LogNames::msg, LogNames::level, LogNames::self}) {
+      if (PyUnicode_Compare(PyTuple_GET_ITEM(keywords, i), state.names[name]) == 0) return true;
+    }
+  }
+  return false;
+}
 
 bool LogCall::read_keywords(PyObject* const* values, PyObject* keywords) {
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(keywords); ++i) {
@@ -152,6 +163,12 @@ LogCall::Audience LogCall::audience(const LoggerView& logger_view) const {
   return found ? result : others;  // without any handler there is logging.lastResort
 }
 
+bool LogCall::has_own_handle(PyObject* handler) const {
+  const Ref dict = Ref::steal(PyObject_GenericGetDict(handler, nullptr));
+  if (!dict) PyErr_Clear();
+  return !dict || PyDict_GetItemWithError(dict.get(), state.names[LogNames::handle]);
+}
+
 bool LogCall::add_handlers(PyObject* list, Audience& result, bool& found) const {
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) {
     PyObject* const object = PyList_GET_ITEM(list, i);
@@ -159,11 +176,13 @@ bool LogCall::add_handlers(PyObject* list, Audience& result, bool& found) const 
     HandlerTraits traits;
     HandlerObject* const handler = as_handler(state, object, traits);
     if (!handler) {
-      if (state.logging.is_null_handler(object)) continue;
-      return false;
+      if (!state.logging.is_null_handler(object) || has_own_handle(object)) return false;
+      continue;
     }
     if (!handler->level || !PyLong_CheckExact(handler->level)) return false;
-    if (PyLong_AsLong(handler->level) > level) continue;
+    int overflow = 0;
+    const long least = PyLong_AsLongAndOverflow(handler->level, &overflow);
+    if (overflow > 0 || (overflow == 0 && least > level)) continue;
     if (result.handler || !takes_the_short_way(state, handler, traits)) {
       return false;
     }
@@ -175,6 +194,8 @@ bool LogCall::add_handlers(PyObject* list, Audience& result, bool& found) const 
 // ---- without a LogRecord
 
 PyObject* LogCall::log_fast(HandlerObject* handler, PyObject* logger_name, PyObject* level_name) {
+  // What is encoded may run code that gives the logger or the level another name.
+  PyObject* const names_of_record[] = {Py_NewRef(logger_name), Py_NewRef(level_name)};
   PyObject* const handler_object = Py_NewRef(reinterpret_cast<PyObject*>(handler));
   PyObject* const core_object = Py_NewRef(handler->core);
   PyObject* failed_record = nullptr;
@@ -195,6 +216,7 @@ PyObject* LogCall::log_fast(HandlerObject* handler, PyObject* logger_name, PyObj
   Py_XDECREF(failed_record);
   Py_DECREF(core_object);
   Py_DECREF(handler_object);
+  for (PyObject* const name_of_record : names_of_record) Py_DECREF(name_of_record);
   if (!well) return nullptr;
   Py_RETURN_NONE;
 }
@@ -221,9 +243,12 @@ bool LogCall::encode(Core& core, PyObject* logger_name, PyObject* level_name, En
   Identity identity;
   Message message{.msg = msg, .args = args, .count = count};
   const CallSite* site = state.call_sites.find(stacklevel);
-  if (!site || !state.identities.read(identity) || !find_mapping(&message.mapping)) return false;
   const std::uint64_t site_changes = state.call_sites.changes();
+  if (!site || !state.identities.read(identity) || !find_mapping(&message.mapping)) return false;
 
+  // Taken out first, as makeRecord() does, where formatting may run code that changes the dict.
+  const bool is_plain = runs_no_code();
+  const Pairs pairs = is_plain ? Pairs() : extra_pairs();
   Interruption interruption;
   std::optional<SavedError> error;
   const RecordEncoder encoder(state, core.level_map.get(),
@@ -243,6 +268,7 @@ bool LogCall::encode(Core& core, PyObject* logger_name, PyObject* level_name, En
   writer.fields(state.fragments.logger(logger_name));
   // Formatting may have logged at another place that has the same slot.
   if (site_changes != state.call_sites.changes()) site = state.call_sites.find(stacklevel);
+  if (PyErr_Occurred()) interruption.take();
   if (site) writer.fields(site->json);
   writer.fields(state.fragments.caller({.process = identity.process,
                                         .thread = static_cast<long long>(identity.thread),
@@ -250,18 +276,20 @@ bool LogCall::encode(Core& core, PyObject* logger_name, PyObject* level_name, En
   write_process_and_task(writer, identity.process_name.get(), identity.task_name.get(),
                          interruption);
   if (exception) encoder.write_exception(writer, exception.get(), Py_None, interruption);
-  write_extra(encoder, writer, interruption);
+  if (!is_plain) {
+    encoder.write_extra(writer, pairs, interruption);
+  } else if (!write_plain_extra(writer)) {
+    encoder.write_extra(writer, extra_pairs(), interruption);
+  }
   encoded.finish();
   if (interruption.restore()) return false;
   if (error) error->restore();
   return !error;
 }
 
-void LogCall::write_extra(const RecordEncoder& encoder, RecordWriter& writer,
-                          Interruption& interruption) const {
-  if (extra == Py_None || write_plain_extra(writer)) return;
-  // The pairs are taken out first: writing one may run code that changes the dict.
-  std::vector<std::pair<Ref, Ref>> pairs;
+LogCall::Pairs LogCall::extra_pairs() const {
+  Pairs pairs;
+  if (extra == Py_None) return pairs;
   pairs.reserve(static_cast<std::size_t>(PyDict_GET_SIZE(extra)));
   PyObject* key = nullptr;
   PyObject* value = nullptr;
@@ -269,13 +297,21 @@ void LogCall::write_extra(const RecordEncoder& encoder, RecordWriter& writer,
   while (PyDict_Next(extra, &at, &key, &value)) {
     pairs.emplace_back(Ref::share(key), Ref::share(value));
   }
-  encoder.write_extra(writer, pairs, interruption);
+  return pairs;
+}
+
+// Whether nobody's code is run before the extras are written.
+bool LogCall::runs_no_code() const {
+  if (has_exception || !PyUnicode_CheckExact(msg)) return false;
+  return std::all_of(args, args + count, [](PyObject* argument) {
+    return PyUnicode_CheckExact(argument) || PyLong_CheckExact(argument);
+  });
 }
 
 // Extras as they mostly are: short names, values that are written without running any code. False,
 // and nothing is written, for others and where the record has become too long.
 bool LogCall::write_plain_extra(RecordWriter& writer) const {
-  if (PyDict_GET_SIZE(extra) == 0) return true;
+  if (extra == Py_None || PyDict_GET_SIZE(extra) == 0) return true;
   const std::size_t start = writer.json().size();
   writer.begin_extra();
   PyObject* key = nullptr;
@@ -299,13 +335,14 @@ PyObject* LogCall::log_record(PyObject* logger_name) {
   PyObject* record = nullptr;
   {
     Identity identity;
+    const Ref name = Ref::share(logger_name);  // as others may give the logger another one
     const Ref exception = exception_tuple();
     if (has_exception && !exception) return nullptr;
     if (!state.identities.read(identity)) return nullptr;
     record = build_record(logger_name, identity, now_ns(), exception.get()).release();
   }
   if (!record) {
-    PyErr_Clear();
+    if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_Exception)) PyErr_Clear();
     return nullptr;
   }
   PyObject* result = nullptr;

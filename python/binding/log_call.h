@@ -5,6 +5,9 @@
 
 #pragma once
 
+#include <utility>
+#include <vector>
+
 #include "python/binding/handler_base.h"
 #include "python/binding/logger_view.h"
 #include "python/binding/module_state.h"
@@ -26,6 +29,9 @@ struct LogCall {
   bool stack_info = false;
   int stacklevel = 1;
 
+  // Whether a keyword is the name of an argument that the call has by position: logging raises
+  // then, whether enabled or not.
+  bool has_doubled_argument(PyObject* keywords) const;
   // False where a keyword is unknown or its value unusual.
   bool read_keywords(PyObject* const* values, PyObject* keywords);
   // Whether the extras are such as logging lets into a record.
@@ -37,6 +43,8 @@ struct LogCall {
   PyObject* log(const LoggerTraits& traits, const LoggerView& view);
 
  private:
+  using Pairs = std::vector<std::pair<Ref, Ref>>;
+
   // Who would see the record.
   struct Audience {
     enum class Who { nobody, ours, others } who = Who::nobody;
@@ -44,13 +52,14 @@ struct LogCall {
   };
 
   Audience audience(const LoggerView& logger_view) const;
+  bool has_own_handle(PyObject* handler) const;
   bool add_handlers(PyObject* list, Audience& audience, bool& found) const;
   PyObject* log_fast(HandlerObject* handler, PyObject* logger_name, PyObject* level_name);
   bool encode(Core& core, PyObject* logger_name, PyObject* level_name, struct Encoded& encoded,
               PyObject** failed_record);
-  void write_extra(const RecordEncoder& encoder, RecordWriter& writer,
-                   Interruption& interruption) const;
+  bool runs_no_code() const;
   bool write_plain_extra(RecordWriter& writer) const;
+  Pairs extra_pairs() const;
   PyObject* log_record(PyObject* logger_name);
   Ref build_record(PyObject* logger_name, const Identity& identity, std::int64_t time_ns,
                    PyObject* exc_info) const;

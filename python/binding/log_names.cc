@@ -4,8 +4,8 @@ namespace log_aggregator::python {
 namespace {
 
 constexpr const char* kNames[LogNames::kCount] = {
-    "disabled", "_cache",   "name",  "filters",    "handlers",   "propagate", "parent",
-    "manager",  "exc_info", "extra", "stack_info", "stacklevel", "handle"};
+    "disabled", "_cache", "name",       "filters",    "handlers", "propagate", "parent", "manager",
+    "exc_info", "extra",  "stack_info", "stacklevel", "handle",   "self",      "msg",    "level"};
 
 }  // namespace
 

@@ -29,6 +29,9 @@ class LogNames {
     stack_info,
     stacklevel,
     handle,
+    self,
+    msg,
+    level,
     kCount
   };
 

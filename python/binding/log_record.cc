@@ -40,6 +40,15 @@ constexpr const char* kTexts[] = {
     "funcName",    "created", "msecs",    "relativeCreated", "thread",     "threadName",
     "processName", "process", "taskName"};
 
+// In 3.13.0 PyObject_GenericSetDict() leaves the values inside the object in force, which are none.
+bool set_dict(PyObject* object, PyObject* dict) {
+#if PY_VERSION_HEX >= 0x030D0000
+  return _PyObject_SetManagedDict(object, dict) == 0;
+#else
+  return PyObject_GenericSetDict(object, dict, nullptr) == 0;
+#endif
+}
+
 Ref real(double value) { return Ref::steal(PyFloat_FromDouble(value)); }
 
 }  // namespace
@@ -86,7 +95,7 @@ Ref RecordBuilder::build(const RecordParts& parts) const {
   if (!complete) return {};
   auto* const type = reinterpret_cast<PyTypeObject*>(type_.get());
   Ref record = Ref::steal(type->tp_alloc(type, 0));
-  if (!record || PyObject_GenericSetDict(record.get(), target, nullptr) < 0) return {};
+  if (!record || !set_dict(record.get(), target)) return {};
   return record;
 }
 

@@ -9,9 +9,9 @@ namespace log_aggregator::python {
 namespace {
 
 // What an instance may have in the place of the class's.
-constexpr const char* kMethods[] = {"isEnabledFor", "getEffectiveLevel", "_log",
-                                    "findCaller",   "makeRecord",        "handle",
-                                    "filter",       "callHandlers"};
+constexpr const char* kMethods[] = {"isEnabledFor", "getEffectiveLevel", "error",  "_log",
+                                    "findCaller",   "makeRecord",        "handle", "filter",
+                                    "callHandlers"};
 
 constexpr long kLevelStep = 10;
 

@@ -3,6 +3,8 @@
 // It works in the main interpreter only, and says so to others: the core's worker could not tell
 // which interpreter a callable belongs to.
 
+#include <memory>
+
 #include "log_aggregator/options.h"
 #include "python/binding/core.h"
 #include "python/binding/handler_base.h"
@@ -11,6 +13,8 @@
 namespace log_aggregator::python {
 namespace {
 
+// Made at the first import and never unmade: methods of logging.Logger may outlive the module, and
+// its second import has to find them.
 ModuleState* the_state = nullptr;
 
 ModuleState** state_of(PyObject* module) {
@@ -39,8 +43,12 @@ int module_exec(PyObject* module) {
     return -1;
   }
   ModuleState** const state = state_of(module);
-  *state = new ModuleState;
-  if (!(*state)->load()) return -1;
+  if (!the_state) {
+    auto made = std::make_unique<ModuleState>();
+    if (!made->load()) return -1;
+    the_state = made.release();
+  }
+  *state = the_state;
   Ref& core_type = (*state)->core_type;
   Ref& handler_type = (*state)->handler_type;
   core_type = Ref::steal(create_core_type(module));
@@ -49,16 +57,7 @@ int module_exec(PyObject* module) {
   if (!handler_type || PyModule_AddObjectRef(module, "HandlerBase", handler_type.get()) < 0) {
     return -1;
   }
-  the_state = *state;
   return PyModule_AddStringConstant(module, "__version__", LOG_AGGREGATOR_VERSION);
-}
-
-void module_free(void* module) {
-  ModuleState** const state = state_of(static_cast<PyObject*>(module));
-  if (!state) return;
-  if (the_state == *state) the_state = nullptr;
-  delete *state;
-  *state = nullptr;
 }
 
 PyObject* module_register_methods(PyObject* module, PyObject* methods) {
@@ -102,7 +101,7 @@ PyModuleDef kModule = {
     .m_slots = kSlots,
     .m_traverse = nullptr,
     .m_clear = nullptr,
-    .m_free = module_free,
+    .m_free = nullptr,
 };
 
 }  // namespace

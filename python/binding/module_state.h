@@ -1,4 +1,4 @@
-// What the extension module keeps: one of each, made when it is imported.
+// What the extension module keeps: one of each, made when it is first imported.
 
 #pragma once
 
@@ -43,7 +43,7 @@ struct ModuleState {
 
 // The state of the module that made `type`.
 ModuleState& module_state(PyTypeObject* type);
-// The same without a type at hand: the module exists once. Null before its import.
+// The same without a type at hand: it exists once. Null before the first import.
 ModuleState* module_state();
 
 }  // namespace log_aggregator::python

@@ -8,13 +8,19 @@ namespace {
 
 // What Logger.__init__ and Manager.getLogger put into a logger's __dict__, and we read there.
 constexpr const char* kLoggerAttributes[] = {"name",     "disabled",  "_cache", "filters",
-                                             "handlers", "propagate", "parent"};
+                                             "handlers", "propagate", "parent", "level"};
 
 // The attribute of the class, not of its metaclass's instances. Null, and no error, without one.
 Ref class_attribute(PyTypeObject* type, const char* name) {
   Ref value = Ref::steal(PyObject_GetAttrString(reinterpret_cast<PyObject*>(type), name));
   if (!value) PyErr_Clear();
   return value;
+}
+
+// callHandlers() goes up "while c": a logger may say that it is false.
+bool may_be_false(PyTypeObject* type) {
+  return type->tp_as_number->nb_bool || type->tp_as_mapping->mp_length ||
+         type->tp_as_sequence->sq_length;
 }
 
 bool is_data_descriptor(PyObject* value) { return value && Py_TYPE(value)->tp_descr_set; }
@@ -111,12 +117,17 @@ bool StandardLogging::load() {
 #endif
   if (!complete) return false;
   functions_.clear();
-  for (const char* name : {"_log", "handle", "filter", "callHandlers"}) {
-    const Ref function = class_attribute(logger_type(), name);
-    if (!is_own_function(function.get(), name)) continue;
-    functions_.push_back({function, PyFunction_GET_CODE(function.get())});
+  for (const char* name : {"_log", "makeRecord", "handle", "filter", "callHandlers"}) {
+    watch_function(logger_type(), name);
   }
+  for (const char* name : {"__init__", "getMessage"}) watch_function(record_type(), name);
   return true;
+}
+
+void StandardLogging::watch_function(PyTypeObject* type, const char* name) {
+  const Ref function = class_attribute(type, name);
+  if (!is_own_function(function.get(), name)) return;
+  functions_.push_back({function, PyFunction_GET_CODE(function.get())});
 }
 
 bool StandardLogging::is_own_function(PyObject* object, const char* name) const {
@@ -130,8 +141,11 @@ bool StandardLogging::is_own_function(PyObject* object, const char* name) const 
 bool StandardLogging::is_standard_method(PyTypeObject* type, const char* name) const {
   const Ref method = class_attribute(type, name);
   if (is_own_function(method.get(), name)) return true;
-  return std::any_of(own_methods_.begin(), own_methods_.end(),
-                     [&method](const Ref& own) { return own.get() == method.get(); });
+  return std::any_of(own_methods_.begin(), own_methods_.end(), [&method, name](const Ref& own) {
+    if (own.get() != method.get()) return false;
+    PyObject* const own_name = reinterpret_cast<PyDescrObject*>(own.get())->d_name;
+    return PyUnicode_CompareWithASCIIString(own_name, name) == 0;
+  });
 }
 
 const LoggerTraits& StandardLogging::logger_traits(PyTypeObject* type) {
@@ -141,13 +155,14 @@ const LoggerTraits& StandardLogging::logger_traits(PyTypeObject* type) {
 
 LoggerTraits StandardLogging::examine_logger(PyTypeObject* type) const {
   LoggerTraits traits;
-  traits.is_plain = type->tp_getattro == PyObject_GenericGetAttr &&
+  traits.is_plain = type->tp_getattro == PyObject_GenericGetAttr && !may_be_false(type) &&
                     std::none_of(std::begin(kLoggerAttributes), std::end(kLoggerAttributes),
                                  [type](const char* name) {
                                    return is_data_descriptor(class_attribute(type, name).get());
                                  });
   const auto standard = [this, type](const char* name) { return is_standard_method(type, name); };
   traits.checks_levels = standard("isEnabledFor") && standard("getEffectiveLevel");
+  traits.logs_errors = standard("error");
   traits.makes_records = standard("_log") && standard("findCaller") && standard("makeRecord");
   traits.hands_out_records = standard("handle") && standard("filter") && standard("callHandlers");
   return traits;
@@ -161,6 +176,7 @@ bool StandardLogging::makes_standard_records() {
     known = &records_.keep(
         type, type->tp_getattro == PyObject_GenericGetAttr &&
                   type->tp_setattro == PyObject_GenericSetAttr &&
+                  type->tp_new == PyBaseObject_Type.tp_new &&
                   is_own_function(class_attribute(type, "__init__").get(), "__init__") &&
                   is_own_function(class_attribute(type, "getMessage").get(), "getMessage"));
   }

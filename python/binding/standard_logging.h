@@ -83,6 +83,7 @@ class ModuleVariables {
 struct LoggerTraits {
   bool is_plain = false;           // its attributes are those of the instance's __dict__
   bool checks_levels = false;      // isEnabledFor
+  bool logs_errors = false;        // error, which exception() calls
   bool makes_records = false;      // _log, findCaller, makeRecord
   bool hands_out_records = false;  // handle, filter, callHandlers
 };
@@ -102,7 +103,7 @@ class StandardLogging {
   bool makes_standard_records();
   // Whether the places of log calls are found as ever.
   bool finds_callers() const { return logging_.hold(); }
-  // Whether nobody has replaced the code of those functions that logger_traits() found in place.
+  // Whether nobody has replaced the code of those functions that were found in place.
   bool functions_are_intact() const {
     for (const Function& known : functions_) {
       if (PyFunction_GET_CODE(known.function.get()) != known.code) return false;
@@ -128,6 +129,7 @@ class StandardLogging {
   PyObject* source_file() const { return source_file_.get(); }
 
  private:
+  void watch_function(PyTypeObject* type, const char* name);
   LoggerTraits examine_logger(PyTypeObject* type) const;
   bool is_standard_method(PyTypeObject* type, const char* name) const;
 
@@ -138,7 +140,7 @@ class StandardLogging {
     Ref function;
     PyObject* code = nullptr;
   };
-  std::vector<Function> functions_;            // of Logger: that are called by each other
+  std::vector<Function> functions_;  // of Logger and LogRecord: what is done in their place
   std::array<PyObject*, 6> standard_names_{};  // of the levels 0, 10, ... 50, borrowed
   std::uint64_t standard_names_version_ = 0;   // of the dict that they are from
   TypeCache<LoggerTraits> loggers_;

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from log_aggregator_handler import LogAggregatorHandler
+from log_aggregator_handler import LogAggregatorHandler, accelerate, decelerate
 from log_aggregator_handler.testing import LogApi, log_api
+from python.both_ways import BothWays
 from reliability.puppet import Puppet
 
 __all__ = ["log_api"]
@@ -69,6 +70,19 @@ def shipped(
         return log_api.records[before:]
 
     return ship
+
+
+@pytest.fixture
+def accelerated() -> Iterator[None]:
+    """accelerate() for one test."""
+    accelerate()
+    yield
+    decelerate()
+
+
+@pytest.fixture
+def both_ways(log_api: LogApi, make_handler: Handlers) -> BothWays:
+    return BothWays(log_api, make_handler)
 
 
 @pytest.fixture
