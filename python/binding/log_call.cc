@@ -125,15 +125,16 @@ PyObject* LogCall::log(const LoggerTraits& traits, const LoggerView& view) {
   if (!traits.makes_records || !state.logging.makes_standard_records() || !view.name) {
     return nullptr;
   }
-  if (traits.hands_out_records && !stack_info && Fragments::is_plain(view.name)) {
+  PyObject* const name = view.name;  // the view is gone when its parents' have been read
+  if (traits.hands_out_records && !stack_info && Fragments::is_plain(name)) {
     PyObject* const level_name = state.logging.level_name(level_number, level);
     const Audience seen_by = level_name ? audience(view) : Audience{Audience::Who::others, nullptr};
     if (seen_by.who == Audience::Who::nobody) Py_RETURN_NONE;
     if (seen_by.who == Audience::Who::ours) {
-      return log_fast(seen_by.handler, view.name, level_name);
+      return log_fast(seen_by.handler, name, level_name);
     }
   }
-  return log_record(view.name);
+  return log_record(name);
 }
 
 // ---- who would see the record

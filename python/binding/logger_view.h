@@ -41,7 +41,7 @@ class LoggerViews {
  public:
   explicit LoggerViews(const LogNames& names) : names_(names) {}
 
-  // Null where the logger has no __dict__ of its own.
+  // Valid until the next call. Null where the logger has no __dict__ of its own.
   const LoggerView* read(PyObject* logger);
 
  private:
