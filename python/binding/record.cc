@@ -154,8 +154,18 @@ Ref format_exception(PyObject* formatter, PyObject* default_formatter, PyObject*
   return Ref::steal(PyObject_CallMethod(default_formatter, "formatException", "(O)", exc_info));
 }
 
+// What the formatter's formatException() would say, where it is logging's own.
+bool write_standard_traceback(RecordWriter& writer, PyObject* formatter, PyObject* exc_info,
+                              TracebackFormatter& tracebacks, Interruption& interruption) {
+  std::string text;
+  if (formatter != Py_None && !tracebacks.stands_for(formatter, interruption)) return false;
+  if (!tracebacks.format(exc_info, text, interruption)) return false;
+  writer.exception(text);
+  return true;
+}
+
 void write_exception(RecordWriter& writer, const Attributes& attributes, PyObject* formatter,
-                     PyObject* default_formatter, Interruption& interruption) {
+                     AttributeTable& table, Interruption& interruption) {
   PyObject* const ready = attributes.get(Attribute::exc_text);
   if (ready && PyUnicode_Check(ready) && PyUnicode_GET_LENGTH(ready) > 0) {
     return writer.exception(Utf8(ready).view());
@@ -165,7 +175,11 @@ void write_exception(RecordWriter& writer, const Attributes& attributes, PyObjec
   const Ref tuple = exception_tuple(exc_info);
   if (PyErr_Occurred()) interruption.take();
   if (!tuple) return;
-  const Ref text = format_exception(formatter, default_formatter, tuple.get(), interruption);
+  if (write_standard_traceback(writer, formatter, tuple.get(), table.tracebacks(), interruption)) {
+    return;
+  }
+  const Ref text =
+      format_exception(formatter, table.default_formatter(), tuple.get(), interruption);
   if (text && PyUnicode_Check(text.get())) return writer.exception(Utf8(text.get()).view());
   if (!text) return writer.exception(unprintable(PyTuple_GET_ITEM(tuple.get(), 1), interruption));
   writer.exception(str_of(text.get(), interruption));
@@ -284,7 +298,7 @@ int RecordEncoder::write(RecordWriter& writer, PyObject* record, std::string_vie
   number("thread", Attribute::thread);
   text("threadName", Attribute::threadName);
   write_process_and_task(writer, attributes, interruption);
-  write_exception(writer, attributes, formatter, table_.default_formatter(), interruption);
+  write_exception(writer, attributes, formatter, table_, interruption);
   write_stack(writer, attributes.get(Attribute::stack_info), interruption);
   write_extra(writer, attributes, max_record_bytes_, interruption);
   return severity_of(levelno, interruption);

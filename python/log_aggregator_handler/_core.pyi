@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import Any, TypedDict, final
 
 from log_aggregator_handler.handler import Stats
 
@@ -10,6 +10,15 @@ __version__: str
 
 def basic_auth(user: str, password: str, /) -> tuple[str, str]:
     """The name and the value of the header of HTTP Basic authentication."""
+
+class TracebackStats(TypedDict):
+    formatted: int  # tracebacks whose text was put together from texts of frames
+    left: int  # to formatException()
+    rendered: int  # times that the traceback module was asked for a frame
+    kept: int  # texts of frames
+
+def traceback_stats() -> TracebackStats:
+    """How the tracebacks of records were formatted, for all handlers."""
 
 @final
 class Core:
