@@ -310,6 +310,9 @@ class Text(str):
     def __str__(self):
         return "its own"
 
+    def __add__(self, other):
+        return "added"
+
 
 class WithText(Exception):
     __module__ = Text("module")
@@ -583,6 +586,9 @@ def test_a_source_of_the_same_size_with_another_time_is_read_again(check, module
     assert "# two" in check(error)
     linecache.clearcache()
     assert "# six" in check(error)
+    path.write_text("def run():\n    return 1 / 0  # longer\n")
+    os.utime(path, ns=(0, 1_234_567_890_123_456_789))
+    assert "# longer" in check(error)
 
 
 def code_of(source, filename, **attributes):
@@ -662,6 +668,14 @@ def test_a_loader_that_had_no_source_is_asked_again(check, text_of):
     assert "# late" in check(error)
 
 
+def test_a_file_goes_before_a_loader_that_had_no_source(check, tmp_path):
+    path = tmp_path / "compiled.py"
+    error = caught(code_of("def run():\n    1 / 0\n", str(path), __loader__=Loader(None)))
+    assert "# late" not in check(error)
+    path.write_text("def run():\n    1 / 0  # late\n")
+    assert "# late" in check(error)
+
+
 def test_a_missing_source_that_appears_is_read(check, tmp_path):
     path = tmp_path / "late.py"
     error = caught(code_of("def run():\n    return 1 / 0\n", str(path)))
@@ -733,12 +747,22 @@ def test_what_is_patched_is_called(text_of, check, monkeypatch, owner, name, val
     check(error)
 
 
-def test_a_patch_from_before_the_package_was_imported_is_called(run_python):
-    program = """
+@pytest.mark.parametrize(
+    "patch",
+    [
+        "traceback.TracebackException.format = patched",
+        "traceback.print_exception = patched_function",
+        "logging.Formatter.formatException = lambda self, info: 'PATCHED'",
+    ],
+)
+def test_a_patch_from_before_the_package_was_imported_is_called(run_python, patch):
+    program = f"""
 import logging, traceback
 def patched(self, **keywords):
     yield "PATCHED"
-traceback.TracebackException.format = patched
+def patched_function(kind, value, traceback, limit=None, file=None):
+    file.write("PATCHED")
+{patch}
 from log_aggregator_handler import LogAggregatorHandler
 handler = LogAggregatorHandler("http://127.0.0.1:9/x", close_timeout=0)
 record = logging.LogRecord("a", 40, "f", 1, "m", (), (ValueError, ValueError("x"), None))
@@ -843,6 +867,32 @@ def test_equal_code_that_is_not_the_same_is_told_apart(check, tmp_path):
         check(caught(function))
 
 
+@pytest.mark.skipif(not WITH_GIL, reason="every traceback is left to Python")
+def test_a_frame_that_is_often_asked_for_stays(text_of):
+    error = caught(code_of("def run():\n    return 1 / 0\n", "<often>"))
+    often = (type(error), error, error.__traceback__)
+    text_of(often)
+    for number in range(2 * KEPT_AT_MOST):
+        error = caught(code_of("def run():\n    return 1 / 0\n", f"<seldom {number}>"))
+        text_of((type(error), error, error.__traceback__))
+        assert rendered_by(lambda: text_of(often)) == 0
+
+
+@pytest.mark.skipif(not WITH_GIL, reason="every traceback is left to Python")
+def test_long_texts_are_not_kept(check, text_of, module):
+    error = caught(module("def run():\n    return 1 / 0, " + "'long' + " * 900 + "''\n").run)
+    check(error)
+    info = (type(error), error, error.__traceback__.tb_next)
+    assert rendered_by(lambda: text_of(info)) == 1
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="the format of co_linetable")
+def test_frames_without_a_line_are_not_folded(check):
+    run = code_of("def run(n):\n    return run(n - 1) if n else 1 / 0\n", "<no line>")
+    run.__code__ = run.__code__.replace(co_linetable=b"\xff" * 20)
+    check(caught(run, 9))
+
+
 def test_frames_beyond_what_is_kept_read_as_in_python(check):
     source = "".join(f"def f{i}():\n    f{i + 1}()\n" for i in range(400))
     space: dict = {}
@@ -856,7 +906,7 @@ def test_formatting_may_format_within(text_of):
 
     ends = []
 
-    def fill(count=300):
+    def fill(count):
         for number in range(count):
             run = code_of("def run():\n    return 1 / 0\n", f"<fill {number}>")
             ends.append(weakref.finalize(run.__code__, text_of, (ValueError, ValueError(), None)))
@@ -866,12 +916,12 @@ def test_formatting_may_format_within(text_of):
 
     class Nested(Exception):
         def __str__(self):
-            fill()
+            fill(50)
             return "nested"
 
     class Filling(Loader):
         def get_source(self, name):
-            fill()
+            fill(3 * KEPT_AT_MOST)
             return super().get_source(name)
 
     run = code_of("def run():\n    raise error\n", "/filling.py", __loader__=Filling(None))
