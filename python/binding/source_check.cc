@@ -83,9 +83,9 @@ Ref SourceCheck::version_of(PyObject* filename) const {
   const std::string_view name = ascii_of(filename);
   PyObject* const entry = entry_of(filename);
   if (!entry) {
-    // Other names may be relative: linecache looks for those in all of sys.path.
-    const bool has_none = is_in_brackets(name) || (!name.empty() && name.front() == '/');
-    return has_none && !name.starts_with("<frozen ") ? Ref::share(Py_None) : Ref();
+    // By any other name linecache looks for a file, in sys.path or in archives, too.
+    const bool has_none = is_in_brackets(name) && !name.starts_with("<frozen ");
+    return has_none ? Ref::share(Py_None) : Ref();
   }
   if (!PyTuple_CheckExact(entry)) return {};
   if (PyTuple_GET_SIZE(entry) == kLazyEntry) return Ref::share(entry);
@@ -108,7 +108,7 @@ bool SourceCheck::is_current(PyObject* version, PyObject* filename, Interruption
 }
 
 bool SourceCheck::is_unchanged(PyObject* version, PyObject* filename) const {
-  if (version == Py_None) return is_in_brackets(ascii_of(filename)) || is_missing(filename);
+  if (version == Py_None) return true;
   if (PyFloat_CheckExact(version)) return is_file_unchanged(entry_of(filename));
   if (PyTuple_GET_SIZE(version) == kLoadedEntry) return true;  // a loader's, which never change
   return is_missing(filename) && has_no_source(version);

@@ -76,7 +76,7 @@ bool is_group(PyObject* error) {
 #endif
 }
 
-// traceback leaves the chain of an error out that is false, before Python 3.14.
+// Most Pythons leave the chain of an error out that is false.
 bool may_be_false(PyTypeObject* type) {
   return (type->tp_as_number && type->tp_as_number->nb_bool) ||
          (type->tp_as_mapping && type->tp_as_mapping->mp_length) ||
@@ -393,18 +393,20 @@ bool TracebackFormatter::render(PyObject* traceback, const FramePlace& place,
   made.code = Ref::share(place.code);
   made.instruction = place.instruction;
   made.line = place.line;
-  Ref before = sources.version_of(filename_of(place.code));
-  for (int i = 0; i < 2; ++i) {
+  PyObject* const filename = filename_of(place.code);
+  const Ref before = sources.version_of(filename);
+  ++rendered_;
+  if (!ask_for_frame(extract_tb_.get(), alone.get(), made)) return false;
+  Ref source = sources.version_of(filename);
+  if (source && source.get() != before.get()) {
+    FrameText again;
     ++rendered_;
-    if (!ask_for_frame(extract_tb_.get(), alone.get(), made)) return false;
-    Ref after = sources.version_of(filename_of(place.code));
-    if (!after) break;
-    if (before.get() == after.get()) {
-      made.source = std::move(after);
-      break;
-    }
-    before = std::move(after);
+    if (!ask_for_frame(extract_tb_.get(), alone.get(), again)) return false;
+    const bool same = again.text == made.text && again.shown_line == made.shown_line &&
+                      sources.version_of(filename).get() == source.get();
+    if (!same) source = Ref();
   }
+  made.source = std::move(source);
   return true;
 }
 

@@ -10,7 +10,7 @@
 // Left to formatException() altogether: exception groups, sys.tracebacklimit, a traceback,
 // linecache or Formatter.formatException that was patched, errors that are false, chains over
 // kMaxChain, builds without the interpreter lock, and Pythons newer than those it is tested with.
-// Not noticed: lines changed within a list that linecache holds.
+// Not noticed: lines in linecache.cache that somebody changes there under the same time of change.
 //
 // One for the module. Needs the interpreter lock, and no Python error set. May run Python code
 // (str() of an error, loaders, the traceback module), also such that comes here again.
