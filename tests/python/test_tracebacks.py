@@ -182,6 +182,11 @@ RAISING = {
         def run():
             list(f())
         """,
+    "recursion through two functions on one line": """\
+        def down(n): return list(down(n - 1) if n else 1 // n for _ in (1,))
+        def run():
+            down(8)
+        """,
     "a class body": "def run():\n    class Inner(\n        object,\n    ):\n        x = 1 % 0\n",
     "a decorator": """\
         def d(f):
