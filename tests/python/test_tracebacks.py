@@ -710,6 +710,17 @@ def test_generated_code_that_is_replaced_under_its_name_is_read_again(check):
     assert "# " not in check(error)
 
 
+def test_an_entry_with_another_kind_of_time_is_checked(check, module, tmp_path):
+    path = tmp_path / "whole_seconds.py"
+    error = caught(module("def run():\n    return 1 / 0\n", path).run)
+    os.utime(path, (1000, 1000))
+    name = str(path)
+    linecache.cache[name] = (path.stat().st_size, 1000, ["\n", "# by hand\n"], name)
+    assert "# by hand" in check(error)
+    path.write_text("def run():\n    return 1 / 0  # after\n")
+    assert "# after" in check(error)
+
+
 @pytest.mark.parametrize("entry", [None, (), (1, 2), [1, None, ["\n", "a\n"], "x"], (1, None)])
 def test_odd_entries_of_linecache_read_as_in_python(check, monkeypatch, entry):
     error = caught(code_of("def run():\n    return 1 / 0\n", "<odd>"))
