@@ -710,6 +710,16 @@ def test_generated_code_that_is_replaced_under_its_name_is_read_again(check):
     assert "# " not in check(error)
 
 
+@pytest.mark.skipif(not hasattr(linecache, "_interactive_cache"), reason="new in 3.14")
+def test_code_that_is_typed_in_again_is_read_again(check, monkeypatch):
+    monkeypatch.setattr(linecache, "_interactive_cache", {})
+    run = code_of("def run():\n    return 1 / 0\n", "<typed in>")
+    error = caught(run)
+    for text in ("# one\n", "# two\n"):
+        linecache._register_code(run.__code__, "\n" + text, "<typed in>")
+        assert text in check(error)
+
+
 def test_an_entry_with_another_kind_of_time_is_checked(check, module, tmp_path):
     path = tmp_path / "whole_seconds.py"
     error = caught(module("def run():\n    return 1 / 0\n", path).run)
@@ -956,7 +966,8 @@ def test_formatting_may_format_within(text_of):
         run.__globals__["error"] = raised(Nested(), cause=raised(Nested()))
         error = caught(run)
         info = (Nested, error, error.__traceback__)
-        assert text_of(info) == logging.Formatter().formatException(info)
+        texts = [text_of(info) for _ in range(2)]
+        assert texts == [logging.Formatter().formatException(info)] * 2
     assert any(not end.alive for end in ends)
     for end in ends:
         end.detach()
