@@ -1,4 +1,5 @@
-// The extension module log_aggregator_handler._core: the type Core, basic_auth() and __version__.
+// The extension module log_aggregator_handler._core: the type Core, basic_auth(), traceback_stats()
+// and __version__.
 //
 // It works in the main interpreter only, and says so to others: the core's worker could not tell
 // which interpreter a callable belongs to.
@@ -33,6 +34,14 @@ PyObject* module_basic_auth(PyObject*, PyObject* args) {
                                    {password, static_cast<std::size_t>(password_size)});
   return Py_BuildValue("(s#s#)", header.name.data(), static_cast<Py_ssize_t>(header.name.size()),
                        header.value.data(), static_cast<Py_ssize_t>(header.value.size()));
+}
+
+PyObject* module_traceback_stats(PyObject* module, PyObject*) {
+  const auto stats = (*state_of(module))->attributes.tracebacks().stats();
+  return Py_BuildValue(
+      "{s:K,s:K,s:K,s:n}", "formatted", static_cast<unsigned long long>(stats.formatted), "left",
+      static_cast<unsigned long long>(stats.left), "rendered",
+      static_cast<unsigned long long>(stats.rendered), "kept", static_cast<Py_ssize_t>(stats.kept));
 }
 
 int module_exec(PyObject* module) {
@@ -84,6 +93,7 @@ PyMethodDef kFunctions[] = {
     {"decelerate", module_decelerate, METH_NOARGS, nullptr},
     {"register_methods", module_register_methods, METH_O, nullptr},
     {"basic_auth", module_basic_auth, METH_VARARGS, nullptr},
+    {"traceback_stats", module_traceback_stats, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -102,6 +102,16 @@ Ref format_exception(PyObject* formatter, PyObject* default_formatter, PyObject*
   return Ref::steal(PyObject_CallMethod(default_formatter, "formatException", "(O)", exc_info));
 }
 
+// What the formatter's formatException() would say, where it is logging's own.
+bool write_standard_traceback(RecordWriter& writer, PyObject* formatter, PyObject* exc_info,
+                              TracebackFormatter& tracebacks, Interruption& interruption) {
+  std::string text;
+  if (formatter != Py_None && !tracebacks.stands_for(formatter, interruption)) return false;
+  if (!tracebacks.format(exc_info, text, interruption)) return false;
+  writer.exception(text);
+  return true;
+}
+
 void write_stack(RecordWriter& writer, PyObject* stack_info, Interruption& interruption) {
   if (!stack_info || stack_info == Py_None) return;
   if (!PyUnicode_Check(stack_info)) return writer.stack(str_of(stack_info, interruption));
@@ -329,6 +339,10 @@ void RecordEncoder::write_exception(RecordWriter& writer, PyObject* exc_info, Py
   const Ref tuple = exception_tuple(exc_info);
   if (PyErr_Occurred()) interruption.take();
   if (!tuple) return;
+  if (write_standard_traceback(writer, formatter, tuple.get(), state_.attributes.tracebacks(),
+                               interruption)) {
+    return;
+  }
   const Ref text =
       format_exception(formatter, state_.attributes.default_formatter(), tuple.get(), interruption);
   if (text && PyUnicode_Check(text.get())) return writer.exception(Utf8(text.get()).view());

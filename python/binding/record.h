@@ -19,6 +19,7 @@
 #include "log_aggregator/record_writer.h"
 #include "python/binding/reference.h"
 #include "python/binding/text.h"
+#include "python/binding/traceback.h"
 
 namespace log_aggregator::python {
 
@@ -58,6 +59,7 @@ class AttributeTable {
   bool is_extra(PyObject* name);
   // logging.Formatter(), for tracebacks where a handler has none of its own.
   PyObject* default_formatter() const { return default_formatter_.get(); }
+  TracebackFormatter& tracebacks() { return tracebacks_; }
   // record.getMessage()
   Ref message_of(PyObject* record) const {
     return Ref::steal(PyObject_CallMethodNoArgs(record, get_message_.get()));
@@ -66,6 +68,7 @@ class AttributeTable {
  private:
   Ref numbers_;  // dict: name -> number of the Attribute
   Ref default_formatter_;
+  TracebackFormatter tracebacks_;
   Ref get_message_;
   struct Seen {
     PyObject* name = nullptr;  // kept alive by numbers_

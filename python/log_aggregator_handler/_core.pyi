@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import Any, TypedDict, final
 
 from log_aggregator_handler.handler import CoreStats
 
@@ -26,6 +26,15 @@ class HandlerBase:
     def handle(self, record: logging.LogRecord) -> bool: ...
     def _paths(self) -> dict[str, int]:
         """Counts of the records that handle() was given, and of those that needed none."""
+
+class TracebackStats(TypedDict):
+    formatted: int  # tracebacks whose text was put together from texts of frames
+    left: int  # to formatException()
+    rendered: int  # times that the traceback module was asked for a frame
+    kept: int  # texts of frames
+
+def traceback_stats() -> TracebackStats:
+    """How the tracebacks of records were formatted, for all handlers."""
 
 @final
 class Core:
