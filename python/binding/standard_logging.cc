@@ -25,6 +25,16 @@ bool may_be_false(PyTypeObject* type) {
 
 bool is_data_descriptor(PyObject* value) { return value && Py_TYPE(value)->tp_descr_set; }
 
+// Tools that wrap a function by exchanging its code leave its file and name, but put what they call
+// among the constants, where the compiler puts no such thing.
+bool is_as_compiled(PyCodeObject* code) {
+  PyObject* const constants = code->co_consts;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(constants); ++i) {
+    if (PyCallable_Check(PyTuple_GET_ITEM(constants, i))) return false;
+  }
+  return true;
+}
+
 PyObject* variable(PyObject* dict, PyObject* name) {
   PyObject* const value = PyDict_GetItemWithError(dict, name);
   if (!value) PyErr_Clear();
@@ -117,6 +127,9 @@ bool StandardLogging::load() {
 #endif
   if (!complete) return false;
   functions_.clear();
+  // An exchanged code is no change of the type.
+  loggers_ = {};
+  records_ = {};
   for (const char* name : {"_log", "makeRecord", "handle", "filter", "callHandlers"}) {
     watch_function(logger_type(), name);
   }
@@ -135,7 +148,7 @@ bool StandardLogging::is_own_function(PyObject* object, const char* name) const 
   auto* const code = reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(object));
   return PyUnicode_Check(source_file_.get()) &&
          PyUnicode_Compare(code->co_filename, source_file_.get()) == 0 &&
-         PyUnicode_CompareWithASCIIString(code->co_name, name) == 0;
+         PyUnicode_CompareWithASCIIString(code->co_name, name) == 0 && is_as_compiled(code);
 }
 
 bool StandardLogging::is_standard_method(PyTypeObject* type, const char* name) const {
@@ -186,6 +199,7 @@ bool StandardLogging::makes_standard_records() {
 bool StandardLogging::is_standard_record(PyObject* record) {
   PyTypeObject* const type = Py_TYPE(record);
   if (type != record_type()) return false;
+  if (!functions_are_intact()) return false;
   if (const bool* known = records_.find(type)) return *known;
   makes_standard_records();
   return is_own_function(class_attribute(type, "getMessage").get(), "getMessage");

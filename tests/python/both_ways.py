@@ -48,6 +48,11 @@ def safe_repr(value: object) -> str:
         return f"unprintable: {error!r}"
 
 
+def with_collector(logger: logging.Logger, patch: pytest.MonkeyPatch) -> None:
+    """Something to arrange."""
+    logger.addHandler(Collector())
+
+
 def others_saw(logger: logging.Logger) -> list[dict[str, Any]]:
     return [seen for h in logger.handlers if isinstance(h, Collector) for seen in h.seen()]
 

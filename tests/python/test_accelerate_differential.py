@@ -72,7 +72,7 @@ class Text(str):
     """A subclass of str."""
 
 
-class Table(collections.UserDict):  # type: ignore[type-arg]
+class Table(collections.UserDict):
     """A mapping that is no dict."""
 
 
