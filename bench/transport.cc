@@ -4,8 +4,8 @@
 //   log_aggregator_transport URL ROUNDS [ENCODING]
 //
 // URL is that of a server which is never the bottleneck (sink.cc). Records are 430 bytes long, each
-// with other numbers in it. Two workloads, with each encoding, or the one that is named, once a round, so
-// that drift of the machine meets all alike:
+// with other numbers in it. Two workloads, with each encoding, or the one that is named, once a
+// round, so that drift of the machine meets all alike:
 //
 //   backlog   a queue that was filled before; the CPU time of the worker alone counts
 //   stream    records are appended by another thread as fast as the queue takes them, for a
@@ -182,10 +182,10 @@ Figures measure_backlog(const std::string& url, Compression compression,
   pipeline.drain();
   const Stats after = pipeline.stats();
   if (after.delivered != before.delivered + kBacklog) std::exit(1);
-  return {{"records_per_cpu_second", kBacklog / (thread_cpu_seconds() - cpu)},
-          {"records_per_second", kBacklog / (wall_seconds() - wall)},
-          {"bytes_per_record",
-           static_cast<double>(after.bytes_sent - before.bytes_sent) / kBacklog}};
+  return {
+      {"records_per_cpu_second", kBacklog / (thread_cpu_seconds() - cpu)},
+      {"records_per_second", kBacklog / (wall_seconds() - wall)},
+      {"bytes_per_record", static_cast<double>(after.bytes_sent - before.bytes_sent) / kBacklog}};
 }
 
 Figures measure_stream(const std::string& url, Compression compression,
