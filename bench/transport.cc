@@ -4,15 +4,17 @@
 //   log_aggregator_transport URL ROUNDS [ENCODING]
 //
 // URL is that of a server which is never the bottleneck (sink.cc). Records are 430 bytes long, each
-// with other numbers in it. Two workloads, with each encoding, or the one that is named, once a
+// with other numbers in it. Three workloads, with each encoding, or the one that is named, once a
 // round, so that drift of the machine meets all alike:
 //
 //   backlog   a queue that was filled before; the CPU time of the worker alone counts
 //   stream    records are appended by another thread as fast as the queue takes them, for a
 //             second; the records that were acknowledged in it, and what each side paid
+//   paced     the same at 500,000 records a second, which delivery keeps up with
 //
-// Prints one JSON object: for each the median over the rounds, and the least and most. For `stream`
-// also how far resident memory rose above what it was before the first record, in MiB.
+// Prints one JSON object: for each the median over the rounds, and the least and most. Where
+// records are appended meanwhile also how far resident memory rose above what it was before the
+// first of them, in MiB.
 
 #include <unistd.h>
 
@@ -47,6 +49,7 @@ constexpr int kBacklog = 100'000;
 constexpr int kTexts = 4'096;
 constexpr int kInfo = 20;
 constexpr std::chrono::seconds kStreamTime{1};
+constexpr double kPace = 500'000;  // records a second
 
 struct Kind {
   const char* name;
@@ -188,8 +191,9 @@ Figures measure_backlog(const std::string& url, Compression compression,
       {"bytes_per_record", static_cast<double>(after.bytes_sent - before.bytes_sent) / kBacklog}};
 }
 
+// At most `pace` records a second; 0: as fast as they are taken.
 Figures measure_stream(const std::string& url, Compression compression,
-                       const std::vector<std::string>& records) {
+                       const std::vector<std::string>& records, double pace) {
   const double resident_before = resident_mib();
   Pipeline pipeline(url, compression);
   double worker_cpu = 0;
@@ -204,7 +208,11 @@ Figures measure_stream(const std::string& url, Compression compression,
   double resident = resident_before;
   while (real_clock().now() < until) {
     for (int i = 0; i < 1'000; ++i) pipeline.append(records[appended++ % records.size()]);
-    if (appended % 100'000 == 0) resident = std::max(resident, resident_mib());
+    if (appended % 50'000 == 0) resident = std::max(resident, resident_mib());
+    if (pace == 0) continue;
+    const std::chrono::duration<double> due(begun + static_cast<double>(appended) / pace);
+    std::this_thread::sleep_until(
+        Clock::TimePoint(std::chrono::duration_cast<Clock::TimePoint::duration>(due)));
   }
   const double append_cpu = thread_cpu_seconds() - cpu;
   pipeline.close();
@@ -258,7 +266,9 @@ int main(int count, char** arguments) {
       measured[std::string("backlog, ") + kind.name].push_back(
           measure_backlog(arguments[1], kind.compression, records));
       measured[std::string("stream, ") + kind.name].push_back(
-          measure_stream(arguments[1], kind.compression, records));
+          measure_stream(arguments[1], kind.compression, records, 0));
+      measured[std::string("paced, ") + kind.name].push_back(
+          measure_stream(arguments[1], kind.compression, records, kPace));
     }
   }
   print(measured);

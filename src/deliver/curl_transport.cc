@@ -19,7 +19,9 @@ namespace log_aggregator {
 namespace {
 
 constexpr std::size_t kMaxAnswerBytes = 4 << 20;
-constexpr long kUploadBufferBytes = 256 << 10;
+// Measured over loopback, from 64 KiB to 1 MiB: worth a fifth of the CPU time of a record; no more
+// from here on.
+constexpr long kUploadBufferBytes = 512 << 10;
 constexpr std::chrono::milliseconds kLongestPoll = std::chrono::hours(1);
 
 // CURLMOPT_QUICK_EXIT of curl 8.20, where the threads that look names up belong to the multi handle
