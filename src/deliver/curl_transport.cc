@@ -173,8 +173,9 @@ class CurlTransport final : public Transport {
     transfer.retry_after.clear();
     transfer.head_complete = false;
     transfer.error[0] = '\0';
+    const bool ready = open() && open(transfer) && prepare(transfer);
     transfer.under_way = true;
-    if (!open() || !open(transfer) || !prepare(transfer)) {
+    if (!ready) {
       transfer.failed = "out of memory";
     } else if (const CURLMcode code = curl_multi_add_handle(multi_.get(), transfer.easy.get());
                code != CURLM_OK) {

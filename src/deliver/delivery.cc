@@ -343,41 +343,43 @@ bool Delivery::take_batch(Source& source) {
   if (!record) return false;
   const std::size_t most_records = batch_record_limit();
   const std::size_t most_bytes = batch_byte_limit();
+  unused_records_.assign(1, *record);
   Piece& piece = pieces_.emplace_back();
   piece.source = &source;
-  piece.records = std::exchange(unused_records_, {});
+  piece.records.swap(unused_records_);
   std::size_t ranges = 1;
-  std::uint64_t last = record->sequence - 1;
-  do {
-    piece.records.push_back(*record);
-    piece.bytes += record->payload.size();
-    last = record->sequence;
+  while (true) {
+    const std::uint64_t last = record->sequence;
     if (own) read_through_ = last;
+    piece.bytes += record->payload.size();
     source.advance();
     record = source.peek();
-    if (!record || piece.records.size() >= most_records) break;
-    const std::size_t with_it = piece.bytes + record->payload.size() + piece.records.size() + 1;
-    if (kFrameBytes + with_it > most_bytes) break;
-  } while (record->sequence == last + 1 || ++ranges <= kMaxRanges);
-  return true;
+    if (!record || piece.records.size() >= most_records) return true;
+    const std::size_t payload = piece.bytes + record->payload.size();
+    if (kFrameBytes + payload + piece.records.size() + 1 > most_bytes) return true;
+    if (record->sequence != last + 1 && ++ranges > kMaxRanges) return true;
+    piece.records.push_back(*record);
+  }
 }
 
-// The first `count` records become a piece of their own, before the rest.
+// The first `count` records become a piece of their own, before the rest. What may run out of
+// memory comes before what changes the rest.
 void Delivery::split_front(std::size_t count) {
   Piece first;
-  Piece& rest = pieces_.front();
-  first.source = rest.source;
-  first.failures = rest.failures;
-  first.not_before = rest.not_before;
-  first.renegotiated = rest.renegotiated;
-  first.reauthorized = rest.reauthorized;
-  const auto middle = rest.records.begin() + static_cast<std::ptrdiff_t>(count);
-  first.records.assign(rest.records.begin(), middle);
-  rest.records.erase(rest.records.begin(), middle);
+  const Piece& all = pieces_.front();
+  const auto middle = static_cast<std::ptrdiff_t>(count);
+  first.source = all.source;
+  first.records.assign(all.records.begin(), all.records.begin() + middle);
   first.bytes = payload_bytes(first.records);
-  rest.bytes -= first.bytes;
-  rest.body.reset();
+  first.failures = all.failures;
+  first.not_before = all.not_before;
+  first.renegotiated = all.renegotiated;
+  first.reauthorized = all.reauthorized;
   pieces_.push_front(std::move(first));
+  Piece& rest = pieces_[1];
+  rest.records.erase(rest.records.begin(), rest.records.begin() + middle);
+  rest.bytes -= pieces_.front().bytes;
+  rest.body.reset();
 }
 
 void Delivery::settle_finished() {
@@ -437,8 +439,10 @@ int Delivery::records_under_way() const {
 bool Delivery::may_send_beside() const {
   if (!steady_ || !plan_ || plan_->max_records == 1 || clock_.now() >= plan_expires_) return false;
   if (health_request_ != 0 || pieces_.size() >= kRequestsAtOnce) return false;
-  const auto sent = [](const Piece& piece) { return piece.request != 0 || piece.answer; };
-  if (!std::all_of(pieces_.begin(), pieces_.end(), sent)) return false;
+  const auto goes_well = [](const Piece& piece) {
+    return piece.request != 0 || (piece.answer && is_success(piece.answer->status));
+  };
+  if (!std::all_of(pieces_.begin(), pieces_.end(), goes_well)) return false;
   if (orphan_ || (orphanage_ && clock_.now() >= next_search_)) return false;
   return answer_time_ * (records_under_way() + 1) <= options_.timeout / 2;
 }
@@ -499,6 +503,7 @@ void Delivery::make_body(Piece& piece) {
     piece.body->rewind();
     return;
   }
+  piece.body.reset();
   piece.shape = plan_->shape;
   piece.taken = plan_->encoding;
   piece.encoding = Encoding::none;

@@ -1150,6 +1150,22 @@ TEST_F(DeliveryBesideTest, one_goes_at_a_time_from_a_failure_to_the_next_success
   EXPECT_THAT(posts(), SizeIs(10));
 }
 
+TEST_F(DeliveryBesideTest, a_failure_behind_a_batch_that_is_under_way_ends_it_too) {
+  answers_[11] = after(milliseconds(1'000), answer(200));
+  answers_[21] = answer(503);
+  begin();
+  log(20);
+  run_until_posts(3);
+  clock_.advance(milliseconds(200));
+  ASSERT_TRUE(delivery().step());  // the failure is there
+  log(20);
+  flush();
+  run_until([&] { return journal().settled_through() == 20; });
+  EXPECT_THAT(posts(), SizeIs(3));
+  run();
+  EXPECT_EQ(stats().delivered, 50U);
+}
+
 TEST_F(DeliveryBesideTest, a_retry_after_counts_from_its_answer) {
   answers_[11] = after(milliseconds(700), answer(200));
   answers_[21] = answer(429, "", "2");
