@@ -140,7 +140,7 @@ void settle(Journal& journal) {
   while (const auto record = journal.peek()) {
     settlement.through = record->sequence;
     settlement.bytes += record->payload.size();
-    ++settlement.records[drop_level(record->severity)];
+    ++settlement.records;
     journal.advance();
   }
   journal.unread();

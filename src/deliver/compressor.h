@@ -10,13 +10,18 @@
 
 namespace log_aggregator {
 
+// How hard to compress: what is faster leaves more bytes.
+enum class Strength { none, fast, usual };
+
 class Compressor {
  public:
   Compressor();
-  ~Compressor();
+  virtual ~Compressor();
 
-  // Puts the encoded `body` into `out`. False, with `out` of no use, where memory ran out.
-  bool compress(Encoding encoding, std::string_view body, std::string& out);
+  // Puts the encoded `body` into `out`, which takes no more memory than that needs. False, with
+  // `out` of no use, where memory ran out. Not with Strength::none.
+  virtual bool compress(Encoding encoding, Strength strength, std::string_view body,
+                        std::string& out);
 
  private:
   struct Contexts;

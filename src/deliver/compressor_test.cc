@@ -10,15 +10,16 @@
 namespace log_aggregator {
 namespace {
 
-class CompressorTest : public ::testing::TestWithParam<Encoding> {
+class CompressorTest : public ::testing::TestWithParam<std::tuple<Encoding, Strength>> {
  protected:
   std::string compressed(std::string_view body) {
     std::string out = "what was here before";
-    EXPECT_TRUE(compressor_.compress(GetParam(), body, out));
+    EXPECT_TRUE(compressor_.compress(encoding(), std::get<1>(GetParam()), body, out));
     return out;
   }
+  static Encoding encoding() { return std::get<0>(GetParam()); }
   std::string round_trip(std::string_view body) {
-    return testing::decoded(encoding_name(GetParam()), compressed(body));
+    return testing::decoded(encoding_name(encoding()), compressed(body));
   }
 
  private:
@@ -41,14 +42,16 @@ TEST_P(CompressorTest, one_compressor_serves_many_bodies_of_any_bytes) {
 }
 
 TEST_P(CompressorTest, what_repeats_becomes_shorter) {
-  if (GetParam() == Encoding::none) return;
+  if (encoding() == Encoding::none) return;
   std::string body;
   for (int i = 0; i < 1000; ++i) body += R"({"level":"INFO","message":"user logged in"})";
   EXPECT_LT(compressed(body).size(), body.size() / 10);
 }
 
 INSTANTIATE_TEST_SUITE_P(Encoding, CompressorTest,
-                         ::testing::Values(Encoding::none, Encoding::zstd, Encoding::gzip));
+                         ::testing::Combine(::testing::Values(Encoding::none, Encoding::zstd,
+                                                              Encoding::gzip),
+                                            ::testing::Values(Strength::fast, Strength::usual)));
 
 }  // namespace
 }  // namespace log_aggregator

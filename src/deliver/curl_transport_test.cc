@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <deque>
+#include <map>
 #include <thread>
 
 #include "src/testing/loopback_server.h"
+#include "src/testing/seed.h"
 
 namespace log_aggregator {
 namespace {
@@ -23,14 +26,17 @@ using ::testing::SizeIs;
 class CurlTransportTest : public ::testing::Test {
  protected:
   Request get(const std::string& url) const {
-    return {
-        .method = Request::Method::get, .url = url, .headers = {}, .body = {}, .timeout = kTimeout};
+    return {.method = Request::Method::get,
+            .url = url,
+            .headers = {},
+            .body = nullptr,
+            .timeout = kTimeout};
   }
-  Request post(const std::string& url, std::string body) const {
+  Request post(const std::string& url, std::string body) {
     return {.method = Request::Method::post,
             .url = url,
             .headers = {},
-            .body = std::move(body),
+            .body = &bodies_.emplace_back(std::move(body)),
             .timeout = kTimeout};
   }
   Response fetch(Request request) {
@@ -47,6 +53,7 @@ class CurlTransportTest : public ::testing::Test {
   }
 
   static constexpr milliseconds kTimeout{5'000};
+  std::deque<TextBody> bodies_;
   const Clock::TimePoint begun_ = real_clock().now();
   Options options_;
   std::unique_ptr<Transport> transport_ = make_curl_transport(options_);
@@ -254,6 +261,60 @@ TEST_F(CurlTransportTest, a_cancelled_request_never_answers_and_the_next_one_wor
   EXPECT_TRUE(server_.wait_for_hangups(1));
   EXPECT_FALSE(transport_->poll(real_clock().now()));
   EXPECT_EQ(fetch(post(server_.url("/"), "b")).status, 200);
+}
+
+// The server has closed it meanwhile, as servers do with idle ones. What was read of the body is
+// lost with it.
+TEST_F(CurlTransportTest, a_kept_connection_that_is_dead_costs_a_new_one_and_no_byte_of_the_body) {
+  fetch(get(server_.url("/")));
+  std::atomic<int> posts{0};
+  server_.serve_with([&](const Received&) {
+    const bool first = posts++ == 0;
+    return Reply{.body = {}, .headers = {}, .way = first ? Reply::Way::raw : Reply::Way::answer};
+  });
+  testing::Random random;
+  const std::string body = random.bytes(2'000'000);
+  const Response response = fetch(post(server_.url("/"), body));
+  EXPECT_EQ(response.status, 200);
+  EXPECT_TRUE(response.new_connection);
+  ASSERT_THAT(server_.received(), SizeIs(3));
+  EXPECT_EQ(server_.received()[1].body, body);
+  EXPECT_EQ(server_.received()[2].body, body);
+}
+
+TEST_F(CurlTransportTest, several_requests_are_under_way_and_answers_say_whose_they_are) {
+  std::atomic<bool> answer_first{false};
+  server_.serve_with([&](const Received& request) {
+    while (request.body == "first" && !answer_first) std::this_thread::yield();
+    return Reply{.body = request.body, .headers = {}};
+  });
+  const std::uint64_t first = transport_->submit(post(server_.url("/"), "first"));
+  const std::uint64_t second = transport_->submit(post(server_.url("/"), "second"));
+  const std::uint64_t third = transport_->submit(post(server_.url("/"), "third"));
+  std::map<std::uint64_t, std::string> answers;
+  for (int i = 0; i < 3; ++i) {
+    const Response response = wait();
+    EXPECT_EQ(response.status, 200);
+    answers[response.request] = response.body;
+    if (i == 1) answer_first = true;
+  }
+  EXPECT_EQ(answers, (std::map<std::uint64_t, std::string>{
+                         {first, "first"}, {second, "second"}, {third, "third"}}));
+  EXPECT_FALSE(fetch(post(server_.url("/"), "fourth")).new_connection);
+  EXPECT_EQ(server_.connections(), 3);
+}
+
+TEST_F(CurlTransportTest, one_that_fails_does_not_touch_the_others) {
+  server_.serve_with([&](const Received& request) {
+    const bool bad = request.body == "bad";
+    return Reply{.body = {}, .headers = {}, .way = bad ? Reply::Way::reset : Reply::Way::answer};
+  });
+  const std::uint64_t bad = transport_->submit(post(server_.url("/"), "bad"));
+  transport_->submit(post(server_.url("/"), "good"));
+  for (int i = 0; i < 2; ++i) {
+    const Response response = wait();
+    EXPECT_EQ(response.status, response.request == bad ? 0 : 200);
+  }
 }
 
 TEST_F(CurlTransportTest, it_can_be_destroyed_with_a_request_under_way) {

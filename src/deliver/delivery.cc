@@ -45,6 +45,14 @@ constexpr DoorCause kDoorCauses[] = {
     {DropCause::damaged, "the spool's files were damaged"},
 };
 
+// Requests that may be under way at once, and how long the newest must have been before another one
+// is sent beside it. Most answers come sooner, and a second connection would win nothing then.
+constexpr int kRequestsAtOnce = 4;
+constexpr std::chrono::milliseconds kPatience{5};
+
+// Batches that wait, the one that is made next among them, where compression does not keep up.
+constexpr std::uint64_t kBatchesBehind = 3;
+
 // The brackets of an array are one byte more than its commas.
 constexpr std::size_t kFrameBytes = 1;
 
@@ -54,10 +62,7 @@ std::size_t payload_bytes(std::span<const RecordView> records) {
   return bytes;
 }
 
-// Of a body, with what stands between the records.
-std::size_t body_bytes(std::span<const RecordView> records) {
-  return kFrameBytes + payload_bytes(records) + records.size();
-}
+bool is_success(int status) { return status >= 200 && status <= 299; }
 
 void add(DropCounts& counts, const DropCounts& more) {
   for (std::size_t i = 0; i < kDropCauses; ++i) {
@@ -74,10 +79,12 @@ std::string describe_missing(const Orphan& orphan) {
          (unshown > 0 ? " and " + std::to_string(unshown) + " more ranges" : "");
 }
 
-// How many of the records, at least one, a request of that plan holds.
-std::size_t fitting_records(std::span<const RecordView> records, const Plan& plan) {
+// How many of the records, at least one, a request of that plan holds. `payload` is what all of
+// them have together.
+std::size_t fitting_records(std::span<const RecordView> records, std::size_t payload,
+                            const Plan& plan) {
   const std::size_t most = std::min(records.size(), plan.max_records);
-  if (body_bytes(records.first(most)) <= plan.max_bytes) return most;
+  if (kFrameBytes + payload + records.size() <= plan.max_bytes) return most;
   std::size_t bytes = kFrameBytes;
   std::size_t count = 0;
   while (count < most && bytes + records[count].payload.size() + 1 <= plan.max_bytes) {
@@ -90,7 +97,7 @@ std::size_t fitting_records(std::span<const RecordView> records, const Plan& pla
 
 Delivery::Delivery(const Options& options, const Endpoint& endpoint, Journal& journal,
                    Transport& transport, Mailbox& mailbox, const Clock& clock,
-                   std::unique_ptr<Orphanage> orphanage)
+                   std::unique_ptr<Orphanage> orphanage, std::unique_ptr<Compressor> compressor)
     : options_(options),
       endpoint_(endpoint),
       journal_(journal),
@@ -99,6 +106,8 @@ Delivery::Delivery(const Options& options, const Endpoint& endpoint, Journal& jo
       clock_(clock),
       credentials_(options, mailbox, clock),
       reporter_(options, mailbox, clock),
+      compressor_(std::move(compressor)),
+      effort_(options.compression),
       notice_(options, clock),
       orphanage_(std::move(orphanage)),
       random_(std::random_device{}()),
@@ -151,8 +160,9 @@ bool Delivery::step() {
   maintenance_due_ = journal_.maintain(clock_.now());
   tell_of_drops();
   if (closing() && clock_.now() >= close_deadline()) return finish_closing();
-  if (under_way_ != UnderWay::nothing) {
-    wait_for_answer(close_deadline());
+  if (waits_for_answer()) {
+    const Clock::TimePoint look_again = send_beside();
+    wait_for_answer(std::min(look_again, close_deadline()));
     return true;
   }
   return pieces_.empty() ? take_or_wait() : try_front();
@@ -163,7 +173,8 @@ bool Delivery::take_or_wait() {
   const bool ending = closing();
   const Journal::Amount unread = journal_.unread();
   if (Source* const source = next_source(batch_is_due(unread))) {
-    take_batch(*source);
+    effort_.consider(is_behind(unread), clock_.now());
+    if (!take_batch(*source)) poll(clock_.now() + kReadPause);
   } else if (unread.records == 0 && ending) {
     return finish_closing();
   } else {
@@ -225,7 +236,10 @@ void Delivery::give_orphans_back() {
 }
 
 std::optional<Response> Delivery::poll(Clock::TimePoint until) {
-  return transport_.poll(std::min(until, maintenance_due_));
+  const Clock::TimePoint begun = clock_.now();
+  auto response = transport_.poll(std::min(until, maintenance_due_));
+  effort_.waited(clock_.now() - begun);
+  return response;
 }
 
 bool Delivery::try_front() {
@@ -242,15 +256,37 @@ bool Delivery::try_front() {
 }
 
 void Delivery::wait_for_answer(Clock::TimePoint until) {
-  const std::optional<Response> response = poll(until);
+  std::optional<Response> response = poll(until);
   if (!response) return;
-  answers_ = response->status >= 200 && response->status <= 299;
-  if (std::exchange(under_way_, UnderWay::nothing) == UnderWay::health) {
+  answers_ = is_success(response->status);
+  if (response->request == health_request_) {
+    health_request_ = 0;
     conclude_health(*response);
+    settle_finished();
   } else {
-    conclude_records(*response);
+    note_answer(std::move(*response));
   }
-  settle_finished();
+  conclude_answers();
+}
+
+// What it says of waiting counts from now, also where it takes effect later.
+void Delivery::note_answer(Response response) {
+  for (Piece& piece : pieces_) {
+    if (piece.request != response.request) continue;
+    piece.request = 0;
+    piece.answered_at = clock_.now();
+    piece.asked_to_wait = parse_retry_after(response.retry_after, clock_.wall_now());
+    piece.answer = std::move(response);
+    return;
+  }
+}
+
+void Delivery::conclude_answers() {
+  while (!pieces_.empty() && pieces_.front().answer) {
+    const Response response = *std::exchange(pieces_.front().answer, std::nullopt);
+    conclude_records(response);
+    settle_finished();
+  }
 }
 
 // ---- batches
@@ -264,6 +300,11 @@ std::size_t Delivery::batch_byte_limit() const {
   return plan_ ? plan_->max_bytes : options_.batch_bytes;
 }
 
+bool Delivery::is_behind(const Journal::Amount& unread) const {
+  return unread.records >= kBatchesBehind * std::uint64_t{batch_record_limit()} ||
+         unread.bytes >= kBatchesBehind * std::uint64_t{batch_byte_limit()};
+}
+
 bool Delivery::batch_is_due(const Journal::Amount& unread) {
   if (unread.records == 0) {
     waiting_since_.reset();
@@ -275,70 +316,88 @@ bool Delivery::batch_is_due(const Journal::Amount& unread) {
          clock_.now() >= *waiting_since_ + options_.flush_interval;
 }
 
-void Delivery::wait_for_records(const Journal::Amount& unread) {
-  if (drains_only_ && found_no_orphan_) return;
+// When a batch is due by time where no log call ends the wait for it: kNever where nothing waits,
+// nothing where one is due already.
+std::optional<Clock::TimePoint> Delivery::await_records(const Journal::Amount& unread) {
   const bool idle = unread.records == 0;
   const bool there =
       idle ? journal_.wake_at(1, 1) : journal_.wake_at(batch_record_limit(), batch_byte_limit());
-  if (there) return;
-  auto until = idle ? kNever : *waiting_since_ + options_.flush_interval;
-  if (orphanage_) until = std::min(until, next_search_);
-  poll(std::min({until, close_deadline(), notice_.due()}));
+  if (there) return std::nullopt;
+  return idle ? kNever : *waiting_since_ + options_.flush_interval;
 }
 
-// A record is stepped over only once a piece holds it, so that running out of memory loses none.
-void Delivery::take_batch(Source& source) {
+void Delivery::wait_for_records(const Journal::Amount& unread) {
+  if (drains_only_ && found_no_orphan_) return;
+  auto until = await_records(unread);
+  if (!until) return;
+  if (orphanage_) until = std::min(*until, next_search_);
+  poll(std::min({*until, close_deadline(), notice_.due()}));
+}
+
+// False where nothing can be read just now. A record is stepped over only once a piece holds it, so
+// that running out of memory loses none.
+bool Delivery::take_batch(Source& source) {
   const bool own = &source == &journal_;
   if (own) waiting_since_.reset();
   std::optional<RecordView> record = source.peek();
-  if (!record) {
-    poll(clock_.now() + kReadPause);
-    return;
-  }
-  pieces_.push_back({.source = &source, .records = {*record}});
-  std::vector<RecordView>& records = pieces_.back().records;
-  std::size_t bytes = body_bytes(records);
+  if (!record) return false;
+  const std::size_t most_records = batch_record_limit();
+  const std::size_t most_bytes = batch_byte_limit();
+  unused_records_.assign(1, *record);
+  Piece& piece = pieces_.emplace_back();
+  piece.source = &source;
+  piece.records.swap(unused_records_);
   std::size_t ranges = 1;
   while (true) {
     const std::uint64_t last = record->sequence;
     if (own) read_through_ = last;
+    piece.bytes += record->payload.size();
     source.advance();
     record = source.peek();
-    if (!record || records.size() >= batch_record_limit()) return;
-    bytes += record->payload.size() + 1;
-    if (bytes > batch_byte_limit()) return;
-    if (record->sequence != last + 1 && ++ranges > kMaxRanges) return;
-    records.push_back(*record);
+    if (!record || piece.records.size() >= most_records) return true;
+    const std::size_t payload = piece.bytes + record->payload.size();
+    if (kFrameBytes + payload + piece.records.size() + 1 > most_bytes) return true;
+    if (record->sequence != last + 1 && ++ranges > kMaxRanges) return true;
+    piece.records.push_back(*record);
   }
 }
 
-// The first `count` records become a piece of their own, before the rest.
+// The first `count` records become a piece of their own, before the rest. What may run out of
+// memory comes before what changes the rest.
 void Delivery::split_front(std::size_t count) {
-  pieces_.push_front(pieces_.front());
-  Piece& first = pieces_[0];
+  Piece first;
+  const Piece& all = pieces_.front();
+  const auto middle = static_cast<std::ptrdiff_t>(count);
+  first.source = all.source;
+  first.records.assign(all.records.begin(), all.records.begin() + middle);
+  first.bytes = payload_bytes(first.records);
+  first.failures = all.failures;
+  first.not_before = all.not_before;
+  first.renegotiated = all.renegotiated;
+  first.reauthorized = all.reauthorized;
+  pieces_.push_front(std::move(first));
   Piece& rest = pieces_[1];
-  first.records.resize(count);
-  rest.records.erase(rest.records.begin(),
-                     rest.records.begin() + static_cast<std::ptrdiff_t>(count));
+  rest.records.erase(rest.records.begin(), rest.records.begin() + middle);
+  rest.bytes -= pieces_.front().bytes;
+  rest.body.reset();
 }
 
 void Delivery::settle_finished() {
   while (!pieces_.empty() && pieces_.front().finished) {
     settle(pieces_.front());
+    unused_records_ = std::move(pieces_.front().records);
+    unused_records_.clear();
     pieces_.pop_front();
     mailbox_.notify();
   }
 }
 
 void Delivery::settle(const Piece& piece) {
-  Settlement settlement{.through = piece.records.back().sequence,
-                        .records = {},
-                        .bytes = payload_bytes(piece.records),
-                        .dropped = piece.dropped,
-                        .given_up = piece.given_up.ranges()};
-  for (const RecordView& record : piece.records) {
-    ++settlement.records[drop_level(record.severity)];
-  }
+  const Settlement settlement{.through = piece.records.back().sequence,
+                              .records = piece.records.size(),
+                              .bytes = piece.bytes,
+                              .dropped = piece.dropped,
+                              .given_up = piece.given_up.ranges()};
   if (piece.source == &journal_) {
     journal_.settle(settlement);
     add(known_drops_, piece.dropped);
@@ -356,61 +415,122 @@ void Delivery::settle(const Piece& piece) {
 void Delivery::send_front() {
   Result<Headers> headers = credentials_.get();
   if (!headers.ok()) {
-    fail_attempt("no credentials: " + safe_excerpt(headers.status().message()), nullptr);
+    fail_unsent("no credentials: " + safe_excerpt(headers.status().message()));
     settle_finished();
+    conclude_answers();
   } else if (!plan_ || clock_.now() >= plan_expires_) {
     ask_health(std::move(headers.value()));
   } else {
-    send_records(std::move(headers.value()));
+    const Piece& front = pieces_.front();
+    const std::size_t count = fitting_records(front.records, front.bytes, *plan_);
+    if (count < front.records.size()) split_front(count);
+    send_records(pieces_.front(), std::move(headers.value()));
   }
+}
+
+// ---- requests beside the one in front
+
+int Delivery::records_under_way() const {
+  return static_cast<int>(std::count_if(pieces_.begin(), pieces_.end(),
+                                        [](const Piece& piece) { return piece.request != 0; }));
+}
+
+// Where several share a slow line, each takes longer by as many times: half of the timeout must do.
+bool Delivery::may_send_beside() const {
+  if (!steady_ || !plan_ || plan_->max_records == 1 || clock_.now() >= plan_expires_) return false;
+  if (health_request_ != 0 || pieces_.size() >= kRequestsAtOnce) return false;
+  const auto goes_well = [](const Piece& piece) {
+    return piece.request != 0 || (piece.answer && is_success(piece.answer->status));
+  };
+  if (!std::all_of(pieces_.begin(), pieces_.end(), goes_well)) return false;
+  if (orphan_ || (orphanage_ && clock_.now() >= next_search_)) return false;
+  return answer_time_ * (records_under_way() + 1) <= options_.timeout / 2;
+}
+
+// Sends the next batch beside what is under way, where it is time for that. Returns when to look
+// again.
+Clock::TimePoint Delivery::send_beside() {
+  while (may_send_beside()) {
+    const Clock::TimePoint patient_until = pieces_.back().sent_at + kPatience;
+    if (clock_.now() < patient_until) return patient_until;
+    const Journal::Amount unread = journal_.unread();
+    if (!batch_is_due(unread)) return await_records(unread).value_or(clock_.now());
+    effort_.consider(is_behind(unread), clock_.now());
+    if (!take_batch(journal_)) return clock_.now() + kReadPause;
+    Result<Headers> headers = credentials_.get();
+    if (!headers.ok()) break;  // it is seen to when this batch is in front
+    send_records(pieces_.back(), std::move(headers.value()));
+  }
+  return kNever;
 }
 
 void Delivery::ask_health(Headers headers) {
-  transport_.submit({.method = Request::Method::get,
-                     .url = endpoint_.health_url,
-                     .headers = std::move(headers),
-                     .body = {},
-                     .timeout = options_.timeout});
-  under_way_ = UnderWay::health;
+  health_request_ = transport_.submit({.method = Request::Method::get,
+                                       .url = endpoint_.health_url,
+                                       .headers = std::move(headers),
+                                       .body = nullptr,
+                                       .timeout = options_.timeout});
 }
 
-void Delivery::send_records(Headers headers) {
-  const std::size_t count = fitting_records(pieces_.front().records, *plan_);
-  if (count < pieces_.front().records.size()) split_front(count);
-  const Piece& front = pieces_.front();
-
+void Delivery::send_records(Piece& piece, Headers headers) {
+  make_body(piece);
   Request request{.method = Request::Method::post,
                   .url = endpoint_.url,
                   .headers = std::move(headers),
-                  .body = {},
+                  .body = piece.body.get(),
                   .timeout = options_.timeout};
-  request.headers.push_back({"Content-Type", std::string(content_type(plan_->shape))});
-  request.headers.push_back({"Log-Aggregator-Journal", front.source->id()});
-  request.headers.push_back({"Log-Aggregator-Sequence", sequence_ranges(front.records)});
-  declared_ = front.source->given_up(kMaxRanges);
-  if (!declared_.empty()) {
-    request.headers.push_back({"Log-Aggregator-Skipped", range_text(declared_)});
+  request.headers.push_back({"Content-Type", std::string(content_type(piece.shape))});
+  request.headers.push_back({"Log-Aggregator-Journal", piece.source->id()});
+  request.headers.push_back({"Log-Aggregator-Sequence", sequence_ranges(piece.records)});
+  piece.declared = piece.source->given_up(kMaxRanges);
+  if (!piece.declared.empty()) {
+    request.headers.push_back({"Log-Aggregator-Skipped", range_text(piece.declared)});
   }
-  body_.clear();
-  append_body(plan_->shape, front.records, body_);
-  if (plan_->encoding != Encoding::none &&
-      compressor_.compress(plan_->encoding, body_, request.body)) {
-    request.headers.push_back({"Content-Encoding", std::string(encoding_name(plan_->encoding))});
-  } else {
-    request.body = std::move(body_);
+  if (piece.encoding != Encoding::none) {
+    request.headers.push_back({"Content-Encoding", std::string(encoding_name(piece.encoding))});
   }
+  bytes_sent_.fetch_add(piece.body->size(), std::memory_order_relaxed);
+  if (piece.failures > 0) retries_.fetch_add(1, std::memory_order_relaxed);
+  piece.beside = records_under_way();
+  piece.sent_at = clock_.now();
+  piece.request = transport_.submit(std::move(request));
+}
 
-  bytes_sent_.fetch_add(request.body.size(), std::memory_order_relaxed);
-  if (front.failures > 0) retries_.fetch_add(1, std::memory_order_relaxed);
-  transport_.submit(std::move(request));
-  under_way_ = UnderWay::records;
+// The one that was made before serves as long as the API takes the same. To be compressed the
+// records are joined first: zstd would copy them into a window of its own.
+void Delivery::make_body(Piece& piece) {
+  if (piece.body && piece.shape == plan_->shape && piece.taken == plan_->encoding) {
+    piece.body->rewind();
+    return;
+  }
+  piece.body.reset();
+  piece.shape = plan_->shape;
+  piece.taken = plan_->encoding;
+  piece.encoding = Encoding::none;
+  auto plain = std::make_unique<RecordsBody>(piece.shape, piece.records);
+  const std::size_t bytes = plain->size();
+  if (piece.taken != Encoding::none && effort_.strength() != Strength::none) {
+    const Clock::TimePoint begun = clock_.now();
+    joined_.resize(bytes);
+    plain->read(joined_.data(), bytes);
+    std::string encoded;
+    if (compressor_->compress(piece.taken, effort_.strength(), joined_, encoded)) {
+      piece.encoding = piece.taken;
+      piece.body = std::make_unique<TextBody>(std::move(encoded));
+      effort_.spent(bytes, clock_.now() - begun);
+      return;
+    }
+    plain->rewind();
+  }
+  effort_.spent(bytes, {});
+  piece.body = std::move(plain);
 }
 
 // ---- answers
 
 void Delivery::conclude_health(const Response& response) {
   if (response.status == 0) {
-    fail_attempt(describe(response), nullptr);
+    fail_unsent(describe(response));
     return;
   }
   const Fate fate = judge(response.status, "", 0).fate;
@@ -418,15 +538,18 @@ void Delivery::conclude_health(const Response& response) {
   plan_ = make_plan(options_, healthy ? parse_capabilities(response.body) : Capabilities{});
   plan_expires_ = fate == Fate::retry ? clock_.now() + kDoubtfulPlanLife : kNever;
   posts_since_health_ = 0;
+  most_beside_ = 0;
 }
 
 void Delivery::conclude_records(const Response& response) {
+  Piece& front = pieces_.front();
   note_connection(response);
+  steady_ = is_success(response.status);
+  answer_time_ = front.answered_at - front.sent_at;
   if (response.status == 0) {
-    fail_attempt(describe(response), nullptr);
+    fail_attempt(describe(response));
     return;
   }
-  Piece& front = pieces_.front();
   const Verdict verdict = judge(response.status, response.body, front.records.size());
   switch (verdict.fate) {
     case Fate::stored:
@@ -436,7 +559,7 @@ void Delivery::conclude_records(const Response& response) {
       drop_refused(verdict, response);
       return;
     case Fate::retry:
-      fail_attempt(describe(response), &response);
+      fail_attempt(describe(response));
       return;
     case Fate::too_large:
       reopen_question();
@@ -462,12 +585,16 @@ void Delivery::conclude_records(const Response& response) {
 }
 
 // Behind a new connection may be another server. A server that closes each connection, which the
-// first request after the health answer shows, tells nothing by that.
+// first request after the health answer shows, tells nothing by that; neither does a connection
+// that a request needed because others were under way on all that there were.
 void Delivery::note_connection(const Response& response) {
   const bool first = posts_since_health_++ == 0;
+  const int beside = pieces_.front().beside;
+  const bool one_more = beside > std::exchange(most_beside_, std::max(most_beside_, beside));
   if (first && response.status != 0) {
     connection_persists_ = !response.new_connection;
-  } else if (response.status == 0 || (response.new_connection && connection_persists_)) {
+  } else if (response.status == 0 ||
+             (response.new_connection && connection_persists_ && !one_more)) {
     reopen_question();
   }
 }
@@ -475,12 +602,22 @@ void Delivery::note_connection(const Response& response) {
 // ---- what becomes of the piece in front
 
 void Delivery::accept() {
-  pieces_.front().finished = true;
-  pieces_.front().source->given_up_acknowledged(declared_);
+  Piece& front = pieces_.front();
+  front.finished = true;
+  if (!front.declared.empty()) front.source->given_up_acknowledged(front.declared);
   batches_.fetch_add(1, std::memory_order_relaxed);
 }
 
-void Delivery::fail_attempt(const std::string& why, const Response* response) {
+// Of the piece in front, which could not even be sent.
+void Delivery::fail_unsent(const std::string& why) {
+  pieces_.front().answered_at = clock_.now();
+  pieces_.front().asked_to_wait.reset();
+  fail_attempt(why);
+}
+
+// The wait for the next attempt counts from the answer to this one, which may have come while
+// another piece was in front.
+void Delivery::fail_attempt(const std::string& why) {
   Piece& front = pieces_.front();
   set_last_error(why);
   if (closing() && front.source != &journal_) {
@@ -500,12 +637,8 @@ void Delivery::fail_attempt(const std::string& why, const Response* response) {
                        why);
   }
   const double chance = static_cast<double>(random_()) / static_cast<double>(random_.max());
-  auto wait = retry_wait(front.failures, options_.retry_delay, chance);
-  if (response != nullptr) {
-    const auto asked = parse_retry_after(response->retry_after, clock_.wall_now());
-    wait = std::max(wait, asked.value_or(wait));
-  }
-  front.not_before = clock_.now() + wait;
+  const Clock::TimePoint::duration wait = retry_wait(front.failures, options_.retry_delay, chance);
+  front.not_before = front.answered_at + std::max(wait, front.asked_to_wait.value_or(wait));
 }
 
 void Delivery::drop_refused(const Verdict& verdict, const Response& response) {
@@ -529,16 +662,18 @@ void Delivery::drop_front(DropCause cause, const std::string& why) {
   reporter_.dropped(cause, pieces_.front().records.size(), why);
 }
 
-// What is true of the piece in front is true of all that are in hand.
+// What is true of the piece in front is true of all that are in hand, but for those that have got
+// an answer of their own, or will.
 void Delivery::drop_or_hold_all(const Response& response) {
   const std::string why = describe(response);
   if (pieces_.front().source->outlives_process()) {
     pieces_.front().reauthorized = false;
-    fail_attempt(why, &response);
+    fail_attempt(why);
     return;
   }
   std::uint64_t records = 0;
   for (Piece& piece : pieces_) {
+    if (piece.request != 0 || piece.answer) continue;
     drop(piece, DropCause::unauthorized);
     records += piece.records.size();
   }
@@ -548,7 +683,7 @@ void Delivery::drop_or_hold_all(const Response& response) {
 
 void Delivery::drop_or_hold_refused(const Response& response) {
   if (drains_only_) {
-    fail_attempt(describe(response), &response);
+    fail_attempt(describe(response));
   } else {
     drop_front(DropCause::refused, response);
   }
@@ -588,14 +723,22 @@ std::string Delivery::describe(const Response& response) const {
 // ---- telling
 
 void Delivery::tell_of_drops() {
+  if (const std::uint64_t news = journal_.news(); news != known_news_) {
+    known_news_ = news;
+    tell_news();
+  }
+  send_notice(journal_drops_);
+}
+
+void Delivery::tell_news() {
   Stats stats;
   journal_.fill(stats);
+  journal_drops_ = stats.dropped;
   report_drops_at_the_door(stats.dropped);
   if (const std::string trouble = journal_.take_trouble(); !trouble.empty()) {
     reporter_.note(Reporter::Note::disk,
                    "trouble with the spool, what it does not take is kept in memory: " + trouble);
   }
-  send_notice(stats.dropped);
 }
 
 void Delivery::report_drops_at_the_door(const DropCounts& dropped) {
@@ -620,12 +763,37 @@ void Delivery::send_notice(const DropCounts& dropped) {
 
 // ---- the end
 
+// What was accepted while the piece in front was not is delivered all the same. The books are
+// closed in order, so what lies before it is dropped here, and not by the journal; its number is
+// returned. Records that outlive the process stay where they are: they are sent once more.
+std::uint64_t Delivery::settle_accepted() {
+  if (journal_.outlives_process()) return 0;
+  for (Piece& piece : pieces_) {
+    if (!piece.answer || !is_success(piece.answer->status)) continue;
+    piece.finished = true;
+    batches_.fetch_add(1, std::memory_order_relaxed);
+  }
+  const auto last = std::find_if(pieces_.rbegin(), pieces_.rend(),
+                                 [](const Piece& piece) { return piece.finished; });
+  std::uint64_t dropped = 0;
+  for (auto piece = pieces_.begin(); piece != last.base(); ++piece) {
+    if (piece->finished) continue;
+    drop(*piece, DropCause::closed);
+    dropped += piece->records.size();
+  }
+  settle_finished();
+  return dropped;
+}
+
 bool Delivery::finish_closing() {
   transport_.cancel();
-  under_way_ = UnderWay::nothing;
+  health_request_ = 0;
+  const std::uint64_t dropped_here = settle_accepted();
   pieces_.clear();
   orphan_.reset();
-  const Journal::Leftover left = journal_.finish();
+  Journal::Leftover left = journal_.finish();
+  known_drops_[static_cast<std::size_t>(DropCause::closed)][0] += left.dropped;
+  left.dropped += dropped_here;
   left_over_ = left.dropped + left.spooled;
   std::string last_error;
   {
@@ -633,7 +801,6 @@ bool Delivery::finish_closing() {
     if (!last_error_.empty()) last_error = "; last error: " + last_error_;
   }
   if (left.dropped > 0) {
-    known_drops_[static_cast<std::size_t>(DropCause::closed)][0] += left.dropped;
     reporter_.dropped(DropCause::closed, left.dropped,
                       "not delivered before close_timeout ended" + last_error);
   }

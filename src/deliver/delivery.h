@@ -7,9 +7,15 @@
 // an orphan take turns.
 //
 // The records in hand are a list of pieces in the order of their sequence numbers: a batch starts
-// as one piece and is split where an answer asks for it. One request is under way at a time, for
-// the first piece that is not finished. step() is called by one thread, the worker, and waits in
-// the transport only; the methods that say so may be called by any thread and end that wait.
+// as one piece and is split where an answer asks for it. A piece's body is made, and compressed,
+// once, however often it is sent. step() is called by one thread, the worker, and waits in the
+// transport only; the methods that say so may be called by any thread and end that wait.
+//
+// One request is under way at a time, for the piece in front. Where its answer is long in coming,
+// the next batches are sent beside it, while all goes well: an API that takes batches has accepted
+// the last request, nothing in hand has failed or waits to be sent, and orphans wait for nothing.
+// Answers take effect in the order of the pieces: one that comes early waits until its piece is in
+// front. So whatever is said below of the piece in front holds with several under way, too.
 //
 // What the API takes is asked before the first batch, and again after a reconnect, a 413, a 415 or
 // other credentials. An API that cannot be reached has not answered: it costs the batch in hand an
@@ -37,10 +43,12 @@
 #include "src/deliver/compressor.h"
 #include "src/deliver/credentials.h"
 #include "src/deliver/drop_notice.h"
+#include "src/deliver/effort.h"
 #include "src/deliver/mailbox.h"
 #include "src/deliver/reporter.h"
 #include "src/deliver/transport.h"
 #include "src/format/api_format.h"
+#include "src/format/body.h"
 #include "src/format/capabilities.h"
 #include "src/format/verdict.h"
 #include "src/journal/journal.h"
@@ -53,7 +61,8 @@ class Delivery {
  public:
   // Refers to all of them, which must outlive it. Without an orphanage it delivers no orphans.
   Delivery(const Options& options, const Endpoint& endpoint, Journal& journal, Transport& transport,
-           Mailbox& mailbox, const Clock& clock, std::unique_ptr<Orphanage> orphanage = nullptr);
+           Mailbox& mailbox, const Clock& clock, std::unique_ptr<Orphanage> orphanage = nullptr,
+           std::unique_ptr<Compressor> compressor = std::make_unique<Compressor>());
 
   // ---- the worker
 
@@ -68,7 +77,9 @@ class Delivery {
   void drain_only() { drains_only_ = true; }
   bool orphans_done() const { return found_no_orphan_; }
   bool orphan_is_stuck() const { return orphan_ && orphan_->stuck(); }
-  bool waits_for_answer() const { return under_way_ != UnderWay::nothing; }
+  bool waits_for_answer() const {
+    return health_request_ != 0 || (!pieces_.empty() && pieces_.front().request != 0);
+  }
   // How often the batch in hand has failed since it was taken up.
   int failures() const { return pieces_.empty() ? 0 : pieces_.front().failures; }
 
@@ -94,6 +105,7 @@ class Delivery {
   struct Piece {
     Source* source = nullptr;
     std::vector<RecordView> records;
+    std::size_t bytes = 0;          // of their payload
     int failures = 0;               // attempts that failed
     Clock::TimePoint not_before{};  // when to try again
     bool renegotiated = false;      // a 415 has made us ask what the API takes
@@ -101,10 +113,22 @@ class Delivery {
     bool finished = false;
     DropCounts dropped{};
     SequenceRanges given_up{};  // their numbers
-  };
 
-  // What the request under way is.
-  enum class UnderWay { nothing, health, records };
+    // What is sent, once it was made for the first time.
+    std::unique_ptr<Body> body;
+    Shape shape = Shape::object;
+    Encoding taken = Encoding::none;     // by the API, when it was made
+    Encoding encoding = Encoding::none;  // in which it was made
+
+    // The newest request.
+    std::uint64_t request = 0;  // while it is under way, else 0
+    int beside = 0;             // how many others were under way when it was sent
+    Clock::TimePoint sent_at{};
+    std::vector<SequenceRange> declared;  // as given up
+    std::optional<Response> answer;       // until it takes effect
+    Clock::TimePoint answered_at{};
+    std::optional<Clock::TimePoint::duration> asked_to_wait;
+  };
 
   bool try_front();
   bool take_or_wait();
@@ -118,9 +142,11 @@ class Delivery {
   // Batches
   std::size_t batch_record_limit() const;
   std::size_t batch_byte_limit() const;
+  bool is_behind(const Journal::Amount& unread) const;
   bool batch_is_due(const Journal::Amount& unread);
+  std::optional<Clock::TimePoint> await_records(const Journal::Amount& unread);
   void wait_for_records(const Journal::Amount& unread);
-  void take_batch(Source& source);
+  bool take_batch(Source& source);
   void settle(const Piece& piece);
   void split_front(std::size_t count);
   void settle_finished();
@@ -128,8 +154,14 @@ class Delivery {
   // Requests
   void send_front();
   void ask_health(Headers headers);
-  void send_records(Headers headers);
+  void send_records(Piece& piece, Headers headers);
+  void make_body(Piece& piece);
+  bool may_send_beside() const;
+  Clock::TimePoint send_beside();
+  int records_under_way() const;
   void wait_for_answer(Clock::TimePoint until);
+  void note_answer(Response response);
+  void conclude_answers();
   void conclude_health(const Response& response);
   void conclude_records(const Response& response);
   void reopen_question() { plan_.reset(); }
@@ -137,7 +169,8 @@ class Delivery {
 
   // Outcomes of the piece in front
   void accept();
-  void fail_attempt(const std::string& why, const Response* response);
+  void fail_unsent(const std::string& why);
+  void fail_attempt(const std::string& why);
   void drop_refused(const Verdict& verdict, const Response& response);
   void drop_front(DropCause cause, const Response& response);
   void drop_front(DropCause cause, const std::string& why);
@@ -150,11 +183,13 @@ class Delivery {
 
   // Telling
   void tell_of_drops();
+  void tell_news();
   void report_drops_at_the_door(const DropCounts& dropped);
   void send_notice(const DropCounts& dropped);
 
   // The end
   bool finish_closing();
+  std::uint64_t settle_accepted();
   bool closing() const;
   Clock::TimePoint close_deadline() const;
   void set_last_error(const std::string& error) EXCLUDES(stats_mutex_);
@@ -170,22 +205,27 @@ class Delivery {
   // The worker's.
   Credentials credentials_;
   Reporter reporter_;
-  Compressor compressor_;
+  const std::unique_ptr<Compressor> compressor_;
+  Effort effort_;
   std::deque<Piece> pieces_;
-  UnderWay under_way_ = UnderWay::nothing;
-  std::optional<Plan> plan_;         // empty: what the API takes is an open question
-  Clock::TimePoint plan_expires_{};  // early where the health answer was an error
+  std::uint64_t health_request_ = 0;  // while it is under way, else 0
+  std::optional<Plan> plan_;          // empty: what the API takes is an open question
+  Clock::TimePoint plan_expires_{};   // early where the health answer was an error
   int posts_since_health_ = 0;
   bool connection_persists_ = true;
+  int most_beside_ = 0;  // since the health answer: connections that there must be, less one
+  bool steady_ = false;  // the last answer to records was 2xx
+  Clock::TimePoint::duration answer_time_{};       // how long that one was in coming
   std::optional<Clock::TimePoint> waiting_since_;  // since when records wait for a full batch
   std::uint64_t read_through_ = 0;                 // sequence number of the last one taken up
   bool hurried_ = false;                           // closing has cut a wait for a retry short
+  std::uint64_t known_news_ = 0;                   // of the journal
+  DropCounts journal_drops_{};                     // as of then
   DropCounts known_drops_{};                       // that the reporter was told of
   DropNotice notice_;
   bool last_notice_sent_ = false;
-  bool answers_ = false;                 // the last request was answered with 2xx
-  std::vector<SequenceRange> declared_;  // as given up, by the request under way
-  Clock::TimePoint maintenance_due_{};   // of the journal
+  bool answers_ = false;                // the last request was answered with 2xx
+  Clock::TimePoint maintenance_due_{};  // of the journal
 
   std::unique_ptr<Orphanage> orphanage_;
   std::unique_ptr<Orphan> orphan_;  // the one whose records are delivered now
@@ -194,7 +234,8 @@ class Delivery {
   bool found_no_orphan_ = false;  // at the last search
   bool drains_only_ = false;
   std::minstd_rand random_;
-  std::string body_;  // kept for its memory
+  std::string joined_;                      // a body to compress; kept for its memory
+  std::vector<RecordView> unused_records_;  // of a piece that there was; kept for its memory
 
   // Set by any thread, read by the worker.
   std::atomic<std::uint64_t> flush_through_{0};

@@ -1,14 +1,16 @@
-// Transport: HTTP as delivery needs it. One request is under way at a time; poll() is also where
-// the worker sleeps, so that one call wakes it whatever it waits for.
+// Transport: HTTP as delivery needs it. Several requests may be under way, each on a connection of
+// its own. poll() is also where the worker sleeps, so that one call wakes it whatever it waits for.
 
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 
 #include "log_aggregator/options.h"
 #include "src/base/clock.h"
+#include "src/format/body.h"
 
 namespace log_aggregator {
 
@@ -17,15 +19,16 @@ struct Request {
   Method method = Method::get;
   std::string url;
   Headers headers;
-  std::string body;
+  Body* body = nullptr;  // read until the answer is there or cancel() returns; null: none
   std::chrono::milliseconds timeout{0};  // the total, until the answer is complete
 };
 
 struct Response {
-  int status = 0;           // 0: there was no answer, and `error` says why
-  std::string error;        // for people; without secrets
-  std::string body;         // its first 4 MiB
-  std::string retry_after;  // the header's value; empty: none
+  std::uint64_t request = 0;  // its number
+  int status = 0;             // 0: there was no answer, and `error` says why
+  std::string error;          // for people; without secrets
+  std::string body;           // its first 4 MiB
+  std::string retry_after;    // the header's value; empty: none
   bool new_connection = false;
 };
 
@@ -35,11 +38,12 @@ class Transport {
 
   // ---- one thread
 
-  virtual void submit(Request request) = 0;
-  // Waits for the answer, wake() or the time, whichever is first, and returns the answer if that
+  // Returns the request's number, which its answer bears.
+  virtual std::uint64_t submit(Request request) = 0;
+  // Waits for an answer, wake() or the time, whichever is first, and returns the answer if that
   // is what came. May return early without one.
   virtual std::optional<Response> poll(Clock::TimePoint until) = 0;
-  // Gives the request under way up.
+  // Gives the requests under way up.
   virtual void cancel() = 0;
 
   // ---- any thread

@@ -52,18 +52,18 @@ std::string_view encoding_name(Encoding encoding) {
   return "";
 }
 
-void append_body(Shape shape, std::span<const RecordView> records, std::string& body) {
-  const char separator = shape == Shape::ndjson ? '\n' : ',';
-  if (shape == Shape::array) body += '[';
-  for (const RecordView& record : records) {
-    if (&record != records.data()) body += separator;
-    body += record.payload;
-  }
-  if (shape == Shape::array) body += ']';
-  if (shape == Shape::ndjson) body += '\n';
+std::size_t body_bytes(Shape shape, std::span<const RecordView> records) {
+  std::size_t bytes = 0;
+  for (const RecordView& record : records) bytes += record.payload.size();
+  if (shape == Shape::object) return bytes;
+  return bytes + records.size() + (shape == Shape::array ? 1 : 0);
 }
 
 std::string sequence_ranges(std::span<const RecordView> records) {
+  const std::uint64_t first = records.empty() ? 0 : records.front().sequence;
+  if (!records.empty() && records.back().sequence - first == records.size() - 1) {
+    return range_text({{first, records.back().sequence}});  // as nearly always
+  }
   std::vector<SequenceRange> ranges;
   for (const RecordView& record : records) {
     if (!ranges.empty() && record.sequence == ranges.back().last + 1) {

@@ -1,5 +1,5 @@
 // The aggregation API's request: canonical records are its records as they are, so a body is only
-// joined from them.
+// joined from them (body.h).
 
 #pragma once
 
@@ -39,10 +39,10 @@ std::string_view content_type(Shape shape);
 // The name for Content-Encoding; empty for none.
 std::string_view encoding_name(Encoding encoding);
 
-// Appends the body of a request with `records`; exactly one for Shape::object.
-void append_body(Shape shape, std::span<const RecordView> records, std::string& body);
+// Of a body with these records, as body.h makes it.
+std::size_t body_bytes(Shape shape, std::span<const RecordView> records);
 
-// The value of Log-Aggregator-Sequence, for example "17-40,42-60".
+// The value of Log-Aggregator-Sequence, for example "17-40,42-60". Their numbers ascend.
 std::string sequence_ranges(std::span<const RecordView> records);
 
 }  // namespace log_aggregator

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "src/format/api_format.h"
+#include "src/format/body.h"
 #include "src/format/capabilities.h"
 #include "src/format/verdict.h"
 #include "src/testing/seed.h"
@@ -201,9 +202,18 @@ TEST_F(PlanTest, a_given_compression_wins_over_what_the_api_says) {
 const std::vector<RecordView> kRecords = {
     {.payload = R"({"n":1})"}, {.payload = R"({"n":2})"}, {.payload = R"({"n":3})"}};
 
-std::string body(Shape shape, std::size_t records) {
+// As it is read in parts of that many bytes.
+std::string read_all(Body& body, std::size_t part) {
   std::string text;
-  append_body(shape, std::span(kRecords).first(records), text);
+  std::string read(part, '?');
+  while (const std::size_t count = body.read(read.data(), part)) text += read.substr(0, count);
+  return text;
+}
+
+std::string body(Shape shape, std::size_t records) {
+  RecordsBody body(shape, std::span(kRecords).first(records));
+  const std::string text = read_all(body, 1'000);
+  EXPECT_EQ(body.size(), text.size());
   return text;
 }
 
@@ -213,6 +223,24 @@ TEST(BodyTest, is_joined_from_the_records_as_they_are) {
   EXPECT_EQ(body(Shape::array, 3), R"([{"n":1},{"n":2},{"n":3}])");
   EXPECT_EQ(body(Shape::ndjson, 1), "{\"n\":1}\n");
   EXPECT_EQ(body(Shape::ndjson, 3), "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n");
+}
+
+TEST(BodyTest, is_the_same_whatever_parts_it_is_read_in_and_however_often) {
+  for (const Shape shape : {Shape::array, Shape::ndjson}) {
+    RecordsBody records(shape, kRecords);
+    TextBody text(body(shape, 3));
+    for (std::size_t part = 1; part < 30; ++part) {
+      EXPECT_EQ(read_all(records, part), body(shape, 3));
+      EXPECT_EQ(read_all(text, part), body(shape, 3));
+      records.rewind();
+      text.rewind();
+      char some[5];
+      EXPECT_EQ(records.read(some, sizeof some), sizeof some);
+      EXPECT_EQ(text.read(some, sizeof some), sizeof some);
+      records.rewind();  // in the middle of a record
+      text.rewind();
+    }
+  }
 }
 
 TEST(BodyTest, names_are_those_of_http) {

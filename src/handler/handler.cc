@@ -403,7 +403,7 @@ bool Handler::Impl::check_connection() {
   Request request{.method = Request::Method::get,
                   .url = settings_->endpoint.health_url,
                   .headers = options.headers,
-                  .body = {},
+                  .body = nullptr,
                   .timeout = options.timeout};
   if (options.auth) {
     Pipeline* const pipeline = current();

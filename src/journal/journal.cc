@@ -23,6 +23,10 @@ constexpr std::size_t kPopulateAgainBytes = 128 << 10;
 // Memory of segments behind the reader that stays, so that a reader at full speed never loads.
 constexpr std::size_t kResidentBytes = 4 << 20;
 
+// Segments in memory that stay when they are settled. A queue whose length swings would otherwise
+// give memory back only to ask for it again, and the log calls pay for each of its pages anew.
+constexpr std::size_t kSparesInMemory = 3;
+
 // Between two tries to begin a file that the disk refuses.
 constexpr std::chrono::seconds kDiskPause{1};
 
@@ -153,6 +157,7 @@ bool Journal::evict_oldest_segment() {
     const SequenceRange range{segment->first_sequence(), segment->last_sequence()};
     lose(range);
     given_up_.add(range);
+    tell_news();
   }
   retire(std::move(segment));
   return true;
@@ -169,14 +174,7 @@ Segment* Journal::segment_for(std::size_t payload_bytes) {
 
 Segment* Journal::begin_segment(std::size_t payload_bytes) {
   const std::size_t needed = Segment::kFirstFrame + Segment::frame_bytes(payload_bytes);
-  std::unique_ptr<Segment> segment;
-  if (spare_ && spare_->capacity() >= needed) {
-    segment = std::move(spare_);
-  } else if (spare_ && spare_->in_file()) {
-    // The numbers of files are in the order of their use: one that is passed over is not used
-    // later.
-    retire(std::move(spare_));
-  }
+  std::unique_ptr<Segment> segment = take_spare(needed);
   if (!segment && plan_ && !disk_refuses_) segment = new_file_segment(needed);
   if (!segment) segment = new_memory_segment(needed);
   if (!segment) return nullptr;
@@ -189,6 +187,16 @@ Segment* Journal::begin_segment(std::size_t payload_bytes) {
   }
   segments_.push_back(std::move(segment));
   return segments_.back().get();
+}
+
+std::unique_ptr<Segment> Journal::take_spare(std::size_t needed) {
+  if (spare_ && spare_->capacity() >= needed) return std::move(spare_);
+  // The numbers of files are in the order of their use: one that is passed over is not used later.
+  if (spare_) retire(std::move(spare_));
+  if (spares_.empty() || spares_.back()->capacity() < needed) return nullptr;
+  std::unique_ptr<Segment> spare = std::move(spares_.back());
+  spares_.pop_back();
+  return spare;
 }
 
 std::unique_ptr<Segment> Journal::new_file_segment(std::size_t needed) {
@@ -211,6 +219,7 @@ std::unique_ptr<Segment> Journal::new_memory_segment(std::size_t needed) {
 Journal::Appended Journal::drop(DropCause cause, int severity) {
   ++accepted_;
   ++dropped_[static_cast<std::size_t>(cause)][drop_level(severity)];
+  tell_news();
   return {.taken = false, .cause = cause};
 }
 
@@ -287,22 +296,29 @@ std::size_t Journal::place_of_reader() const {
 }
 
 std::optional<RecordView> Journal::peek() {
-  RecordView record;
+  if (offset_ >= readable_ && !find_more()) return std::nullopt;
+  const RecordView record = reading_->frame_at(offset_, next_offset_);
+  peeked_bytes_ = record.payload.size();
+  return record;
+}
+
+// Whether there is a record behind those that were known to be there.
+bool Journal::find_more() {
   while (true) {
     if (reading_ != nullptr) {
-      if (!reading_->in_memory() && !load(*reading_)) return std::nullopt;
-      if (reading_->read(offset_, record, next_offset_)) break;
+      if (!reading_->in_memory() && !load(*reading_)) return false;
+      readable_ = reading_->committed();
+      if (offset_ < readable_) return true;
     }
     const MutexLock lock(mutex_);
     // Under the mutex nobody appends: if there is nothing here now, this segment has ended.
-    if (reading_ != nullptr && reading_->read(offset_, record, next_offset_)) break;
+    if (reading_ != nullptr && offset_ < reading_->committed()) continue;
     const std::size_t next = reading_ == nullptr ? 0 : place_of_reader() + 1;
-    if (next >= segments_.size()) return std::nullopt;
+    if (next >= segments_.size()) return false;
     reading_ = segments_[next].get();
     offset_ = Segment::kFirstFrame;
+    readable_ = 0;
   }
-  peeked_bytes_ = record.payload.size();
-  return record;
 }
 
 void Journal::advance() {
@@ -338,7 +354,10 @@ bool Journal::load(Segment& segment) {
   pending_.bytes -= missing_bytes;
   unread_.records -= missing;
   unread_.bytes -= missing_bytes;
-  if (missing > 0) lose(all);
+  if (missing > 0) {
+    lose(all);
+    tell_news();
+  }
   segment.load(std::move(memory), left.end);
   return true;
 }
@@ -346,6 +365,7 @@ bool Journal::load(Segment& segment) {
 // ---- settling
 
 void Journal::settle(const Settlement& settlement) {
+  std::vector<std::unique_ptr<Segment>> given_back;  // without the mutex
   {
     const MutexLock lock(mutex_);
     settled_through_ = settlement.through;
@@ -353,13 +373,14 @@ void Journal::settle(const Settlement& settlement) {
       lose(range);
       given_up_.add(range);
     }
-    delivered_ += total(settlement.records) - total(settlement.dropped);
+    delivered_ += settlement.records - total(settlement.dropped);
     for (std::size_t i = 0; i < kDropCauses; ++i) {
       for (std::size_t j = 0; j < kDropLevels; ++j) dropped_[i][j] += settlement.dropped[i][j];
     }
-    pending_.records -= total(settlement.records);
+    if (!settlement.given_up.empty()) tell_news();
+    pending_.records -= settlement.records;
     pending_.bytes -= settlement.bytes;
-    retire_settled();
+    given_back = retire_settled();
     if (limits_.overflow == Overflow::block) room_.notify_all();
   }
   save_cursor();
@@ -368,38 +389,43 @@ void Journal::settle(const Settlement& settlement) {
 // An empty segment counts as settled: it is in the way where a record that it could not hold has
 // got a segment of its own behind it. The last one in memory is appended to again from its
 // beginning, but a large one's memory is given back; the last one in a file is filled first.
-void Journal::retire_settled() {
+// Returns what nobody needs any more.
+std::vector<std::unique_ptr<Segment>> Journal::retire_settled() {
+  std::vector<std::unique_ptr<Segment>> unneeded;
   while (!segments_.empty() && segments_.front()->last_sequence() <= settled_through_) {
     Segment& front = *segments_.front();
     const bool last = segments_.size() == 1;
     const bool large = front.capacity() >= 2 * limits_.segment_bytes;
-    if (last && front.in_file() && !large) return;
+    if (last && front.in_file() && !large) break;
     const bool stays = last && !large && !plan_;
     if (&front == reading_) {
       offset_ = next_offset_ = Segment::kFirstFrame;
+      readable_ = 0;
       if (!stays) reading_ = nullptr;
     }
     if (stays) {
       static_cast<void>(front.begin(last_sequence_ + 1, 0));  // in memory: cannot fail
-      return;
+      break;
     }
-    retire(std::move(segments_.front()));
+    if (auto rest = retire(std::move(segments_.front()))) unneeded.push_back(std::move(rest));
     segments_.pop_front();
   }
+  return unneeded;
 }
 
-// Files are left to the worker; memory is kept for the next need, or given back.
-void Journal::retire(std::unique_ptr<Segment> segment) {
+// Files are left to the worker; memory is kept for the next need, or returned.
+std::unique_ptr<Segment> Journal::retire(std::unique_ptr<Segment> segment) {
   if (segment->in_file()) {
     retired_.push_back(std::move(segment));
-    return;
+    return nullptr;
   }
   const bool large = segment->capacity() >= 2 * limits_.segment_bytes;
-  if (!plan_ && !large && !spare_) {
-    spare_ = std::move(segment);
-  } else {
-    memory_bytes_ -= segment->capacity();
+  if (!plan_ && !large && spares_.size() < kSparesInMemory) {
+    spares_.push_back(std::move(segment));
+    return nullptr;
   }
+  memory_bytes_ -= segment->capacity();
+  return segment;
 }
 
 std::vector<SequenceRange> Journal::given_up(std::size_t most) const {
@@ -433,6 +459,7 @@ void Journal::note_trouble(const Status& status) {
   if (trouble_ == status.message()) return;
   trouble_ = status.message();
   trouble_taken_ = false;
+  tell_news();
 }
 
 std::string Journal::take_trouble() {
@@ -660,10 +687,12 @@ Journal::Leftover Journal::finish() {
     leftover.spooled > 0 ? spool_->release() : spool_->discard();
   }
   spare_.reset();
+  spares_.clear();
   retired_.clear();
   segments_.clear();
   unread_ = stepped_over_ = {};
   reading_ = nullptr;
+  readable_ = 0;
   return leftover;
 }
 

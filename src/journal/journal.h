@@ -19,6 +19,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -103,6 +104,9 @@ class Journal final : public Source {
   bool lost_from(std::uint64_t sequence) const EXCLUDES(mutex_);
   // Fills in what the journal knows: accepted, delivered, dropped, pending, durable.
   void fill(Stats& stats) const EXCLUDES(mutex_);
+  // Another number whenever a drop was counted or there is trouble to take: who looks often asks
+  // this first, which takes no lock.
+  std::uint64_t news() const { return news_.load(std::memory_order_relaxed); }
 
   // ---- around a fork
 
@@ -158,9 +162,14 @@ class Journal final : public Source {
   Appended drop(DropCause cause, int severity) REQUIRES(mutex_);
   void lose(SequenceRange range) REQUIRES(mutex_);
   bool due_to_wake(const Segment& segment, bool new_segment) REQUIRES(mutex_);
+  void tell_news() REQUIRES(mutex_) {
+    news_.store(news_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
   std::size_t place_of_reader() const REQUIRES(mutex_);
-  void retire_settled() REQUIRES(mutex_);
-  void retire(std::unique_ptr<Segment> segment) REQUIRES(mutex_);
+  std::vector<std::unique_ptr<Segment>> retire_settled() REQUIRES(mutex_);
+  std::unique_ptr<Segment> retire(std::unique_ptr<Segment> segment) REQUIRES(mutex_);
+  std::unique_ptr<Segment> take_spare(std::size_t needed) REQUIRES(mutex_);
+  bool find_more() EXCLUDES(mutex_);
   bool load(Segment& segment) EXCLUDES(mutex_);
   std::uint64_t drop_memory_segments() REQUIRES(mutex_);
 
@@ -185,7 +194,6 @@ class Journal final : public Source {
   bool closed_ GUARDED_BY(mutex_) = false;
   bool finished_ GUARDED_BY(mutex_) = false;
   std::deque<std::unique_ptr<Segment>> segments_ GUARDED_BY(mutex_);
-  std::unique_ptr<Segment> spare_ GUARDED_BY(mutex_);  // for the next need
   std::uint64_t last_sequence_ GUARDED_BY(mutex_) = 0;
   std::uint64_t settled_through_ GUARDED_BY(mutex_) = 0;
   std::uint64_t first_lost_ GUARDED_BY(mutex_) = UINT64_MAX;
@@ -196,11 +204,15 @@ class Journal final : public Source {
   std::uint64_t accepted_ GUARDED_BY(mutex_) = 0;
   std::uint64_t delivered_ GUARDED_BY(mutex_) = 0;
   Amount pending_ GUARDED_BY(mutex_);
+  // In memory, for the next need: pages that are there already.
+  std::vector<std::unique_ptr<Segment>> spares_ GUARDED_BY(mutex_);
   DropCounts dropped_ GUARDED_BY(mutex_){};
+  std::atomic<std::uint64_t> news_{0};  // written under the mutex
 
   // With a spool.
-  std::uint64_t last_number_ GUARDED_BY(mutex_) = 0;  // of segments
-  std::size_t memory_bytes_ GUARDED_BY(mutex_) = 0;   // of segments that are in no file
+  std::unique_ptr<Segment> spare_ GUARDED_BY(mutex_);  // the file for the next need
+  std::uint64_t last_number_ GUARDED_BY(mutex_) = 0;   // of segments
+  std::size_t memory_bytes_ GUARDED_BY(mutex_) = 0;    // of segments that are in no file
   std::vector<std::unique_ptr<Segment>> retired_
       GUARDED_BY(mutex_);                         // settled or evicted, in files
   bool disk_refuses_ GUARDED_BY(mutex_) = false;  // the last try to begin a file failed
@@ -214,8 +226,10 @@ class Journal final : public Source {
   std::unique_ptr<Spool> spool_;
 
   // The worker's place. Its segment, and any before it, is never evicted. The worker writes
-  // reading_ under the mutex, so that others may read it there.
-  Segment* reading_ = nullptr;
+  // reading_ under the mutex, so that others may read it there. On cache lines of their own: an
+  // appender's and the worker's would go back and forth between the cores with each record.
+  alignas(kCacheLineBytes) Segment* reading_ = nullptr;
+  std::size_t readable_ = 0;  // how far its segment was committed when that was last looked at
   std::size_t offset_ = 0;
   std::size_t next_offset_ = 0;
   std::size_t peeked_bytes_ = 0;

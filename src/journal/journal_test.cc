@@ -119,7 +119,7 @@ class JournalTest : public ::testing::TestWithParam<Kind> {
       under_way_.pop_front();
       settlement.through = record.sequence;
       const std::size_t level = drop_level(record.severity);
-      ++settlement.records[level];
+      ++settlement.records;
       settlement.bytes += record.payload.size();
       if (!cause) continue;
       ++settlement.dropped[static_cast<std::size_t>(*cause)][level];

@@ -130,10 +130,6 @@ std::unique_ptr<Segment> Segment::create_written(std::unique_ptr<File> file, std
 
 // ---- appending
 
-std::size_t Segment::frame_bytes(std::size_t payload_bytes) {
-  return sizeof(FrameHeader) + round_up(payload_bytes, kFrameAlignment);
-}
-
 void Segment::name(const SegmentId& id) {
   id_ = id;
   seed_ = id.seed();
@@ -212,15 +208,8 @@ void Segment::set_hint(std::size_t end) {
 }
 
 bool Segment::read(std::size_t offset, RecordView& record, std::size_t& end_offset) const {
-  // Acquire: the frame below this length is seen complete.
-  if (offset >= committed_.load(std::memory_order_acquire) || !in_memory()) return false;
-  FrameHeader header;
-  std::memcpy(&header, memory_.data() + offset, sizeof header);
-  record = {.sequence = header.sequence,
-            .severity = header.severity,
-            .time_ns = header.time_ns,
-            .payload = {memory_.data() + offset + sizeof header, header.length}};
-  end_offset = offset + frame_bytes(header.length);
+  if (offset >= committed() || !in_memory()) return false;
+  record = frame_at(offset, end_offset);
   return true;
 }
 

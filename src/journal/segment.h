@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string_view>
 
@@ -80,6 +81,10 @@ struct FrameHeader {
 static_assert(sizeof(FrameHeader) == 32);
 inline constexpr std::size_t kFrameAlignment = 8;
 
+// What two cores cannot write to at once without waiting for each other; a constant of our own,
+// since the compiler's may differ between the parts of one program.
+inline constexpr std::size_t kCacheLineBytes = 64;
+
 // A segment's memory, with the file behind it. Given back when destroyed.
 class SegmentMemory {
  public:
@@ -120,7 +125,10 @@ class Segment {
   Segment& operator=(const Segment&) = delete;
 
   // What a record of that many bytes takes up in a segment.
-  static std::size_t frame_bytes(std::size_t payload_bytes);
+  static constexpr std::size_t frame_bytes(std::size_t payload_bytes) {
+    return sizeof(FrameHeader) +
+           (payload_bytes + kFrameAlignment - 1) / kFrameAlignment * kFrameAlignment;
+  }
 
   // Which segment it is from its next life on.
   void name(const SegmentId& id);
@@ -136,6 +144,19 @@ class Segment {
   // Reads the record at `offset`, which is kFirstFrame or what end_offset was after an earlier
   // read. False where nothing is committed there yet, or the segment is parked.
   bool read(std::size_t offset, RecordView& record, std::size_t& end_offset) const;
+  // The same for an offset below what committed() was, so that whoever reads many records looks at
+  // the appender's cache line once for all of them. Not where the segment is parked.
+  RecordView frame_at(std::size_t offset, std::size_t& end_offset) const {
+    FrameHeader header;
+    std::memcpy(&header, memory_.data() + offset, sizeof header);
+    end_offset = offset + frame_bytes(header.length);
+    return {.sequence = header.sequence,
+            .severity = header.severity,
+            .time_ns = header.time_ns,
+            .payload = {memory_.data() + offset + sizeof header, header.length}};
+  }
+  // Acquire: the frames below this length are seen complete.
+  std::size_t committed() const { return committed_.load(std::memory_order_acquire); }
 
   // What has been appended. The sequence numbers in a segment have no gaps, unless it was loaded.
   const SegmentId& id() const { return id_; }
@@ -181,8 +202,9 @@ class Segment {
   std::unique_ptr<File> written_;  // where each record is written to, if anywhere
   bool sync_failed_ = false;       // written and read by the thread that syncs
 
-  // Written and read under the journal's lock.
-  SegmentId id_;
+  // Written and read under the journal's lock. The appender writes to these with each record, the
+  // worker looks at what stands above: not on one cache line.
+  alignas(kCacheLineBytes) SegmentId id_;
   std::uint32_t seed_ = 0;
   std::uint64_t first_sequence_ = 0;
   std::uint64_t last_sequence_ = 0;

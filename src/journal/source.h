@@ -17,7 +17,7 @@ namespace log_aggregator {
 // What became of the records up to a sequence number, counted since the last settlement.
 struct Settlement {
   std::uint64_t through = 0;            // sequence number of the last one
-  LevelCounts records{};                // how many were read, whatever became of them
+  std::uint64_t records = 0;            // how many were read, whatever became of them
   std::uint64_t bytes = 0;              // of their payload
   DropCounts dropped{};                 // those of them that were given up; the rest was delivered
   std::vector<SequenceRange> given_up;  // their sequence numbers, ascending

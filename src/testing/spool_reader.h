@@ -29,7 +29,7 @@ inline void settle_one(Settlement& settlement, const ReadRecord& record,
                        std::optional<DropCause> cause = std::nullopt) {
   settlement.through = record.sequence;
   settlement.bytes += record.payload.size();
-  ++settlement.records[drop_level(record.severity)];
+  ++settlement.records;
   if (!cause) return;
   ++settlement.dropped[static_cast<std::size_t>(*cause)][drop_level(record.severity)];
   settlement.given_up.push_back({record.sequence, record.sequence});
