@@ -398,7 +398,7 @@ def compare(api: LogApi, cases: st.SearchStrategy[Case]) -> collections.Counter[
 def test_calls_as_programs_make_them_arrive_as_without_nine_in_ten_of_them_fast(
     api: LogApi,
 ) -> None:
-    taken = compare(api, make_cases(one_in=100))
+    taken = compare(api, make_cases(one_in=200))
     assert taken["fast"] >= 0.9 * sum(taken.values())
 
 
