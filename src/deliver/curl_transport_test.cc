@@ -107,6 +107,17 @@ TEST_F(CurlTransportTest, connections_are_kept_and_new_ones_told) {
   EXPECT_EQ(server_.connections(), 2);
 }
 
+// However long the server takes: loopback is near.
+TEST_F(CurlTransportTest, the_round_trip_is_that_of_the_network) {
+  server_.serve_with([this](const Received&) {
+    while (elapsed() < milliseconds(100)) std::this_thread::yield();
+    return Reply{};
+  });
+  const Response response = fetch(post(server_.url("/"), "a"));
+  EXPECT_GT(response.round_trip.count(), 0);
+  EXPECT_LT(response.round_trip, milliseconds(20));
+}
+
 TEST_F(CurlTransportTest, retry_after_is_told_whatever_the_case_of_its_name) {
   for (const std::string name : {"Retry-After", "retry-after", "RETRY-AFTER"}) {
     server_.serve_with([&](const Received&) {

@@ -45,10 +45,12 @@ constexpr DoorCause kDoorCauses[] = {
     {DropCause::damaged, "the spool's files were damaged"},
 };
 
-// Requests that may be under way at once, and how long the newest must have been before another one
-// is sent beside it. Most answers come sooner, and a second connection would win nothing then.
+// Requests that may be under way at once where the round trip is at least that long. They begin at
+// equal distances in it: the server shall have one before it gets the next, so that it stores them
+// in order. With a shorter one little would be won, and they might overtake each other in the
+// server.
 constexpr int kRequestsAtOnce = 4;
-constexpr std::chrono::milliseconds kPatience{5};
+constexpr std::chrono::milliseconds kLongRoundTrip{20};
 
 // Batches that wait, the one that is made next among them, where compression does not keep up.
 constexpr std::uint64_t kBatchesBehind = 3;
@@ -436,14 +438,20 @@ int Delivery::records_under_way() const {
 }
 
 // Where several share a slow line, each takes longer by as many times: half of the timeout must do.
+// What is in hand cannot make room for newer records: half of the queue must be left to those.
 bool Delivery::may_send_beside() const {
-  if (!steady_ || !plan_ || plan_->max_records == 1 || clock_.now() >= plan_expires_) return false;
+  if (round_trip_ < kLongRoundTrip || !steady_ || !plan_ || plan_->max_records == 1 ||
+      clock_.now() >= plan_expires_)
+    return false;
   if (health_request_ != 0 || pieces_.size() >= kRequestsAtOnce) return false;
   const auto goes_well = [](const Piece& piece) {
     return piece.request != 0 || (piece.answer && is_success(piece.answer->status));
   };
   if (!std::all_of(pieces_.begin(), pieces_.end(), goes_well)) return false;
   if (orphan_ || (orphanage_ && clock_.now() >= next_search_)) return false;
+  const bool spools = journal_.outlives_process();
+  const std::size_t queue = spools ? options_.spool_max_bytes : options_.queue_bytes;
+  if ((pieces_.size() + 1) * batch_byte_limit() > queue / 2) return false;
   return answer_time_ * (records_under_way() + 1) <= options_.timeout / 2;
 }
 
@@ -451,8 +459,10 @@ bool Delivery::may_send_beside() const {
 // again.
 Clock::TimePoint Delivery::send_beside() {
   while (may_send_beside()) {
-    const Clock::TimePoint patient_until = pieces_.back().sent_at + kPatience;
-    if (clock_.now() < patient_until) return patient_until;
+    const Piece& newest = pieces_.back();
+    if (newest.request != 0 && !newest.body->ended()) return kNever;  // it wakes us by itself
+    const Clock::TimePoint next = newest.sent_at + round_trip_ / kRequestsAtOnce;
+    if (clock_.now() < next) return next;
     const Journal::Amount unread = journal_.unread();
     if (!batch_is_due(unread)) return await_records(unread).value_or(clock_.now());
     effort_.consider(is_behind(unread), clock_.now());
@@ -546,6 +556,7 @@ void Delivery::conclude_records(const Response& response) {
   note_connection(response);
   steady_ = is_success(response.status);
   answer_time_ = front.answered_at - front.sent_at;
+  round_trip_ = response.round_trip;
   if (response.status == 0) {
     fail_attempt(describe(response));
     return;

@@ -11,9 +11,9 @@
 // once, however often it is sent. step() is called by one thread, the worker, and waits in the
 // transport only; the methods that say so may be called by any thread and end that wait.
 //
-// One request is under way at a time, for the piece in front. Where its answer is long in coming,
-// the next batches are sent beside it, while all goes well: an API that takes batches has accepted
-// the last request, nothing in hand has failed or waits to be sent, and orphans wait for nothing.
+// One request is under way at a time, for the piece in front. Where the round trip is long, the
+// next batches are sent beside it, while all goes well: an API that takes batches has accepted the
+// last request, nothing in hand has failed or waits to be sent, and orphans wait for nothing.
 // Answers take effect in the order of the pieces: one that comes early waits until its piece is in
 // front. So whatever is said below of the piece in front holds with several under way, too.
 //
@@ -216,6 +216,7 @@ class Delivery {
   int most_beside_ = 0;  // since the health answer: connections that there must be, less one
   bool steady_ = false;  // the last answer to records was 2xx
   Clock::TimePoint::duration answer_time_{};       // how long that one was in coming
+  std::chrono::microseconds round_trip_{0};        // of the network then
   std::optional<Clock::TimePoint> waiting_since_;  // since when records wait for a full batch
   std::uint64_t read_through_ = 0;                 // sequence number of the last one taken up
   bool hurried_ = false;                           // closing has cut a wait for a retry short

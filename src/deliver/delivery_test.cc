@@ -1009,6 +1009,11 @@ TEST_F(DeliveryTest, the_last_report_tells_of_those_that_were_held_back) {
 
 // ---- several requests under way
 
+Answer after(milliseconds time, Answer given) {
+  given.after = time;
+  return given;
+}
+
 // Batches of ten, and an API that has accepted the first one.
 class DeliveryBesideTest : public DeliveryTest {
  protected:
@@ -1020,6 +1025,7 @@ class DeliveryBesideTest : public DeliveryTest {
         given = std::exchange(found->second, answer(200));  // and the second time all is well
       }
       given.after = std::max(given.after, round_trip_);
+      given.response.round_trip = round_trip_;
       return given;
     };
     health_ = answer(200, R"({"batch":{"max_records":1000},"formats":["ndjson"]})");
@@ -1039,29 +1045,46 @@ class DeliveryBesideTest : public DeliveryTest {
   std::map<std::uint64_t, Answer> answers_;  // by the first record of the request
 };
 
-Answer after(milliseconds time, Answer given) {
-  given.after = time;
-  return given;
-}
-
-TEST_F(DeliveryBesideTest, batches_that_are_full_do_not_wait_for_an_answer_that_is_long_in_coming) {
+TEST_F(DeliveryBesideTest, batches_that_are_full_share_a_long_round_trip) {
   begin();
   log(60);
   deliver();
   EXPECT_EQ(stored_, from_to(1, 70));
   EXPECT_THAT(times(),
-              ElementsAre(milliseconds(-100), milliseconds(0), milliseconds(5), milliseconds(10),
-                          milliseconds(15), milliseconds(100), milliseconds(105)));
+              ElementsAre(milliseconds(-100), milliseconds(0), milliseconds(25), milliseconds(50),
+                          milliseconds(75), milliseconds(100), milliseconds(125)));
   EXPECT_EQ(transport_.most_under_way, 4U);
   EXPECT_THAT(gets(), SizeIs(1));
 }
 
-TEST_F(DeliveryBesideTest, an_answer_that_comes_soon_is_waited_for) {
-  round_trip_ = milliseconds(5);
+TEST_F(DeliveryBesideTest, in_a_short_round_trip_there_is_one) {
+  round_trip_ = milliseconds(19);
   begin();
   log(60);
   deliver();
   EXPECT_EQ(transport_.most_under_way, 1U);
+}
+
+// It might store them in another order.
+TEST_F(DeliveryBesideTest, a_slow_server_nearby_gets_one_at_a_time) {
+  server_ = [](const Received&) {
+    Answer given = after(milliseconds(300), answer(200));
+    given.response.round_trip = std::chrono::microseconds(300);
+    return given;
+  };
+  begin();
+  log(60);
+  deliver();
+  EXPECT_EQ(transport_.most_under_way, 1U);
+}
+
+TEST_F(DeliveryBesideTest, half_of_the_queue_is_left_to_newer_records) {
+  options_.queue_bytes = 1 << 20;
+  options_.batch_bytes = 200 << 10;
+  begin();
+  log(60);
+  deliver();
+  EXPECT_EQ(transport_.most_under_way, 2U);
 }
 
 TEST_F(DeliveryBesideTest,
@@ -1072,20 +1095,20 @@ TEST_F(DeliveryBesideTest,
   run_until_posts(2);
   log(3);
   run();
-  EXPECT_THAT(times(), ElementsAre(milliseconds(-100), milliseconds(0), milliseconds(55)));
+  EXPECT_THAT(times(), ElementsAre(milliseconds(-100), milliseconds(0), milliseconds(75)));
 }
 
 TEST_F(DeliveryBesideTest, a_record_that_fills_a_batch_ends_the_wait_for_the_answer) {
   begin();
   log(10);
   run_until_posts(2);
-  clock_.advance(milliseconds(20));
+  clock_.advance(milliseconds(30));
   transport_.during_poll = [this] {
     transport_.during_poll = nullptr;
     log(10);
   };
   run_until_posts(3);
-  EXPECT_EQ(posts().back().at - posts()[1].at, milliseconds(20));
+  EXPECT_EQ(posts().back().at - posts()[1].at, milliseconds(30));
 }
 
 TEST_F(DeliveryBesideTest, no_more_than_one_goes_to_an_api_that_says_nothing_of_batches) {
@@ -1172,8 +1195,8 @@ TEST_F(DeliveryBesideTest, a_retry_after_counts_from_its_answer) {
   begin();
   log(20);
   deliver();
-  EXPECT_THAT(times(), ElementsAre(milliseconds(-100), milliseconds(0), milliseconds(5),
-                                   milliseconds(2'105)));
+  EXPECT_THAT(times(), ElementsAre(milliseconds(-100), milliseconds(0), milliseconds(25),
+                                   milliseconds(2'125)));
 }
 
 TEST_F(DeliveryBesideTest, a_batch_that_is_too_large_is_split_while_others_are_under_way) {
@@ -1255,7 +1278,11 @@ class DeliveryCompressionTest : public DeliveryTest {
   DeliveryCompressionTest() {
     options_.batch_size = 10;
     compressor_ = [this] { return std::make_unique<SlowCompressor>(clock_, time_, bodies_); };
-    server_ = [this](const Received&) { return after(answering_, answer(200)); };
+    server_ = [this](const Received&) {
+      Answer given = after(answering_, answer(200));
+      given.response.round_trip = answering_;
+      return given;
+    };
   }
   std::string last_encoding() const { return header(posts().back().request, "Content-Encoding"); }
 
@@ -1369,6 +1396,7 @@ TEST_P(DeliveryMoodsTest, books_add_up_whatever_the_server_answers) {
       default: {
         Answer given = answer(kStatuses[random.below(std::size(kStatuses))], random.bytes(30));
         given.response.new_connection = random.one_in(4);
+        given.response.round_trip = longest;
         given.after = milliseconds(random.below(static_cast<std::uint64_t>(longest.count()) + 1));
         return given;
       }

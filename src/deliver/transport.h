@@ -30,6 +30,8 @@ struct Response {
   std::string body;           // its first 4 MiB
   std::string retry_after;    // the header's value; empty: none
   bool new_connection = false;
+  // Of the network below the request, without what the server took; 0: unknown.
+  std::chrono::microseconds round_trip{0};
 };
 
 class Transport {

@@ -26,6 +26,8 @@ class Body {
   // ended.
   virtual std::size_t read(char* into, std::size_t most) = 0;
   virtual void rewind() = 0;
+  // Whether all of it was read.
+  virtual bool ended() const = 0;
 };
 
 class TextBody final : public Body {
@@ -35,6 +37,7 @@ class TextBody final : public Body {
   std::size_t size() const override { return text_.size(); }
   std::size_t read(char* into, std::size_t most) override;
   void rewind() override { at_ = 0; }
+  bool ended() const override { return at_ == text_.size(); }
 
  private:
   const std::string text_;
@@ -49,6 +52,7 @@ class RecordsBody final : public Body {
   std::size_t size() const override { return size_; }
   std::size_t read(char* into, std::size_t most) override;
   void rewind() override;
+  bool ended() const override { return next_ == records_.size(); }
 
  private:
   // What follows a record; 0: nothing.
