@@ -15,9 +15,7 @@ def measure(plan: Plan) -> dict[str, Any]:
     if not CALL.exists():
         sys.exit("the C++ comparison is not built: it needs libspdlog-dev and rapidjson-dev")
     with server(SINK) as (url, _):
-        calls = run_program(
-            CALL, f"{url}/api/logs", plan.pick(50_000, 200_000), plan.pick(3, 11)
-        )
+        calls = run_program(CALL, f"{url}/api/logs", plan.pick(50_000, 200_000), plan.pick(3, 11))
     return {"call": calls, "encode": encode(plan), "transport": transport(plan)}
 
 

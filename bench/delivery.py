@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cpp
 from plan import Plan, in_turns, medians, progress
 from processes import (
     PYTHON,
@@ -20,6 +21,7 @@ from processes import (
     collector,
     process_usage,
     read_stats,
+    run_alone,
     run_program,
     run_workload,
     server,
@@ -45,8 +47,10 @@ RECORDS = {
     "accelerated-spool": 1_500_000,
 }
 TO_COLLECTOR = ("requests", "ours", "accelerated")
-LINES = ("loki-logger-handler", "opentelemetry", "batcher")
-LINES += ("ours-plain", "ours", "accelerated-plain", "accelerated")
+LINES = (
+    *("loki-logger-handler", "opentelemetry", "batcher"),
+    *("ours-plain", "ours", "accelerated-plain", "accelerated"),
+)
 
 
 # ---- delivery
@@ -134,7 +138,7 @@ def measure_collector(plan: Plan) -> dict[str, Any]:
     """Into an empty store: its indexes grow, so the number of records matters."""
     with collector() as (url, pid):
         cpu_before, _ = process_usage(pid)
-        run = run_workload("pour", "--endpoint", url, "--records", plan.pick(100_000, 400_000))
+        run = run_alone("pour", "--endpoint", url, "--records", plan.pick(100_000, 400_000))
         cpu, peak = process_usage(pid)
     return {
         "records": run["records"],
@@ -167,7 +171,7 @@ def measure_lines(plan: Plan) -> dict[str, Any]:
             return per_record(found, records) | figures
 
         runs = in_turns(plan.present(LINES), plan.pick(2, 5), run)
-        encoded = encode(file.name, plan)
+        encoded = cpp.encode(plan, file.name)
     return {
         "source": "the lines of --lines" if plan.lines else "generated lines",
         "lines": len(texts),
@@ -175,12 +179,6 @@ def measure_lines(plan: Plan) -> dict[str, Any]:
         "shippers": {name: medians(found) for name, found in runs.items()},
         "encode": encoded,
     }
-
-
-def encode(path: str, plan: Plan) -> dict[str, Any]:
-    import cpp
-
-    return cpp.encode(plan, path)
 
 
 def read_lines(source: Path) -> list[str]:

@@ -6,6 +6,7 @@ Message size, number of extras, threads, round-trip time, and what waits in a sp
 import socket
 import statistics
 import tempfile
+from functools import partial
 from typing import Any
 
 from plan import Plan, in_turns, spread
@@ -79,18 +80,17 @@ def round_trips(plan: Plan) -> dict[str, Any]:
     """By shipper and milliseconds: records delivered and acknowledged a second."""
     found: dict[str, Any] = {name: {} for name in plan.present(SHIPPERS)}
     for delay_ms in ROUND_TRIPS_MS:
-        runs = in_turns(found, plan.pick(1, 3), lambda name, ms=delay_ms: round_trip(name, ms, plan))
+        measure_one = partial(round_trip, delay_ms, plan)
+        runs = in_turns(found, plan.pick(1, 3), measure_one)
         for name, rates in runs.items():
             found[name][str(delay_ms)] = spread([rate["records_per_s"] for rate in rates])
     return found
 
 
-def round_trip(name: str, delay_ms: int, plan: Plan) -> dict[str, float]:
+def round_trip(delay_ms: int, plan: Plan, name: str) -> dict[str, float]:
     records = TRIP_RECORDS[name] // plan.pick(4, 1)
-    with server(SINK, "--answer-after", delay_ms) as (url, _):
-        run = run_workload(
-            "deliver", "--endpoint", url, "--shipper", name, "--records", records
-        )
+    with server(SINK, "--answer-after", str(delay_ms)) as (url, _):
+        run = run_workload("deliver", "--endpoint", url, "--shipper", name, "--records", records)
     return {"records_per_s": records / run["seconds"]}
 
 

@@ -80,7 +80,7 @@ def queue_handler() -> Shipper:
 
 
 def stream() -> Shipper:
-    return Shipper(logging.StreamHandler(open("/dev/null", "w")))  # noqa: SIM115
+    return Shipper(logging.StreamHandler(open("/dev/null", "w")))
 
 
 class JsonHandler(logging.Handler):
@@ -104,7 +104,7 @@ def json_handler() -> Shipper:
 
 
 def picologging() -> Shipper:
-    import picologging as module
+    import picologging as module  # type: ignore[import-not-found,unused-ignore]
 
     return Shipper(module.NullHandler())
 
@@ -274,7 +274,8 @@ def opentelemetry(url: str) -> Shipper:
     exporter = OTLPLogExporter(endpoint=f"{url}/v1/logs")
     processor = BatchLogRecordProcessor(exporter, max_queue_size=UNLIMITED)
     provider.add_log_record_processor(processor)
-    handler = LoggingHandler(logger_provider=provider)
+    # As it once did by default, and as all others do: the file, the line and the function.
+    handler = LoggingHandler(logger_provider=provider, log_code_attributes=True)
 
     def flush() -> None:
         if not provider.force_flush():

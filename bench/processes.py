@@ -1,6 +1,6 @@
 """What the groups of ./run bench share: the servers and the measured programs, as processes.
 
-Programs that are measured run in an environment of their own, build/bench-python, which holds the
+Python programs that compare run in an environment of their own, build/bench-python, which holds the
 peers of requirements.txt and sees the package of .venv.
 """
 
@@ -81,6 +81,11 @@ def collector() -> Iterator[tuple[str, int]]:
 
 def run_workload(*arguments: object, program: str = "workloads.py") -> dict[str, Any]:
     return run_program(PYTHON, ROOT / "bench" / program, *arguments)
+
+
+def run_alone(*arguments: object, program: str = "workloads.py") -> dict[str, Any]:
+    """A workload with no peer to be compared with: it needs no other environment than ours."""
+    return run_program(sys.executable, ROOT / "bench" / program, *arguments)
 
 
 def run_program(*command: object) -> dict[str, Any]:

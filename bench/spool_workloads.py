@@ -32,7 +32,6 @@ from workloads import (
 from log_aggregator_handler import LogAggregatorHandler
 
 
-
 def silent_handler(endpoint: str, **options: Any) -> LogAggregatorHandler:
     """A handler whose reports of an unreachable endpoint stay out of the way."""
     quiet = logging.Logger("quiet", logging.CRITICAL + 1)

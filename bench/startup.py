@@ -1,7 +1,7 @@
-"""python bench/startup.py SHIPPER URL: what importing and constructing a handler costs.
+"""python bench/startup.py SHIPPER URL SPOOL: what importing and constructing a handler costs.
 
-In a program that has imported logging, as every one that logs. Prints one JSON object: the time, and
-the memory that the process has more afterwards.
+In a program that has imported logging, as every one that logs. Prints one JSON object: the time,
+and the memory that the process has more afterwards.
 """
 
 import logging  # noqa: F401
@@ -17,7 +17,7 @@ def resident_kib() -> int:
 
 
 resident_before, started = resident_kib(), time.perf_counter()
-shipper = peers.build(sys.argv[1], sys.argv[2])
+shipper = peers.build(*sys.argv[1:])
 seconds = time.perf_counter() - started
 resident = resident_kib() - resident_before
 print(f'{{"ms": {seconds * 1e3:.3f}, "mib": {resident / 1024:.2f}}}')

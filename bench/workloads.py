@@ -156,10 +156,30 @@ def call(endpoint: str, shipper: str, calls: int, blocks: int) -> dict[str, floa
     return {kind: statistics.median(found) for kind, found in times.items()}
 
 
+# ---- profiled: nothing but calls
+
+
+def profiled(endpoint: str, shipper: str, seconds: float, records: int) -> dict[str, float]:
+    """Calls with extras for so long, or so many; when they began and in which thread."""
+    handler, finish, settle = peers.build(shipper, endpoint)
+    logger = logger_with(handler)
+    time_calls(logger, 2_000, EXTRAS)  # warms up
+    settle()
+    began, block = time.monotonic(), 2_000
+    times: list[float] = []
+    while len(times) * block < records if records else time.monotonic() < began + seconds:
+        times.append(time_calls(logger, block, EXTRAS))
+        settle()
+    finish()
+    thread = threading.get_native_id()
+    return {"call_ns": statistics.median(times), "began_s": began, "thread": thread}
+
+
 # ---- paced: the time that a call takes at a steady rate
 
 
 def call_paced(logger: Any, calls: int) -> "array[int]":
+    """What each call takes, in ns. Sleeps between the calls."""
     clock, sleep = time.perf_counter_ns, time.sleep
     taken = array("q", bytes(8 * calls))
     due = clock()
@@ -174,6 +194,26 @@ def call_paced(logger: Any, calls: int) -> "array[int]":
     return taken
 
 
+def call_while_busy(logger: Any, calls: int) -> "tuple[array[int], array[int]]":
+    """What each call takes, and how long after it was due it returns, in ns.
+
+    Works between the calls, so that it loses the interpreter lock to the threads of a shipper as a
+    busy application does: in a call, which the first shows, or before one, which the second shows.
+    """
+    clock = time.perf_counter_ns
+    taken, late = array("q", bytes(8 * calls)), array("q", bytes(8 * calls))
+    due = clock()
+    for number in range(calls):
+        while (started := clock()) < due:
+            pass
+        logger.info("user %s logged in from %s", "ada.lovelace", "192.168.1.100")
+        ended = clock()
+        taken[number] = ended - started
+        late[number] = ended - due
+        due += 1_000_000_000 // RATE
+    return taken, late
+
+
 def at(ascending: list[int], share: float) -> int:
     return ascending[min(int(len(ascending) * share), len(ascending) - 1)]
 
@@ -181,17 +221,16 @@ def at(ascending: list[int], share: float) -> int:
 def paced(endpoint: str, shipper: str, seconds: float) -> dict[str, float]:
     handler, finish, _ = peers.build(shipper, endpoint)
     logger = logger_with(handler)
-    call_paced(logger, RATE // 4)  # warms up
+    call_while_busy(logger, RATE // 4)  # warms up
     started = time.perf_counter()
-    taken = sorted(call_paced(logger, int(RATE * seconds)))
-    took = time.perf_counter() - started
+    taken, late = map(sorted, call_while_busy(logger, int(RATE * seconds)))
+    rate = len(taken) / (time.perf_counter() - started)
     finish()
+    shares = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
     return {
-        "p50_ns": at(taken, 0.5),
-        "p99_ns": at(taken, 0.99),
-        "p999_ns": at(taken, 0.999),
-        "max_ns": taken[-1],
-        "records_per_s": len(taken) / took,
+        **{f"{name}_ns": at(taken, share) for name, share in shares.items()},
+        **{f"late_{name}_ns": at(late, share) for name, share in shares.items()},
+        "records_per_s": rate,
     }
 
 
@@ -225,9 +264,7 @@ def make_users() -> list[tuple[str, str]]:
 
 
 def log_users(logger: Any, users: list[tuple[str, str]], records: int) -> None:
-    number = 0
-    for name, address in islice(cycle(users), records):
-        number += 1
+    for number, (name, address) in enumerate(islice(cycle(users), records)):
         logger.info(
             "user %s logged in from %s",
             name,
@@ -469,7 +506,7 @@ def main() -> None:
     workloads: dict[str, Callable[..., Any]] = {
         work.__name__: work
         for work in (
-            *(missing, call, paced, deliver, lines, pour),
+            *(missing, call, profiled, paced, deliver, lines, pour),
             *(sizes, extras, threads, backlog),
         )
     }
