@@ -11,17 +11,18 @@ ENCODE = BUILD / "log_aggregator_encode"
 TRANSPORT = BUILD / "log_aggregator_transport"
 
 
-def measure(plan: Plan) -> dict[str, Any]:
-    if not CALL.exists():
+def require() -> None:
+    if not CALL.exists() or not ENCODE.exists():
         sys.exit("the C++ comparison is not built: it needs libspdlog-dev and rapidjson-dev")
+
+
+def measure(plan: Plan) -> dict[str, Any]:
     with server(SINK) as (url, _):
         calls = run_program(CALL, f"{url}/api/logs", plan.pick(50_000, 200_000), plan.pick(3, 11))
     return {"call": calls, "encode": encode(plan), "transport": transport(plan)}
 
 
 def encode(plan: Plan, lines: str = "") -> dict[str, Any]:
-    if not ENCODE.exists():
-        sys.exit("the C++ comparison is not built: it needs libspdlog-dev and rapidjson-dev")
     return run_program(ENCODE, plan.pick(3, 11), *([lines] if lines else []))
 
 

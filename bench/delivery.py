@@ -173,7 +173,7 @@ def measure_lines(plan: Plan) -> dict[str, Any]:
         runs = in_turns(plan.present(LINES), plan.pick(2, 5), run)
         encoded = cpp.encode(plan, file.name)
     return {
-        "source": "the lines of --lines" if plan.lines else "generated lines",
+        "source": f"from {plan.lines.name}" if plan.lines else "generated",
         "lines": len(texts),
         "mean_bytes": sum(len(text.encode()) for text in texts) / len(texts),
         "shippers": {name: medians(found) for name, found in runs.items()},

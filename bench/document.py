@@ -48,6 +48,8 @@ def with_tables(document: str, groups: dict[str, Any]) -> str:
 def block_lines(name: str, groups: dict[str, Any]) -> list[str]:
     if name == "goals":
         return list(tables.goals(groups))
+    if name == "better":
+        return list(tables.better(groups))
     if name == "versions":
         groups = {name: group for name, group in groups.items() if name not in tables.ALONE}
         return sorted({tables.versions_line(group["conditions"]) for group in groups.values()})

@@ -37,6 +37,7 @@ LABELS = {
 }
 
 UNLIMITED = 10_000_000  # records: more than any run logs
+FORMATTER = logging.Formatter()
 STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -116,7 +117,7 @@ def api_record(record: logging.LogRecord) -> dict[str, Any]:
     """The record as our API takes it."""
     from datetime import datetime, timezone
 
-    return {
+    found = {
         "timestamp": datetime.fromtimestamp(record.created, timezone.utc).isoformat(),
         "level": record.levelname,
         "message": record.getMessage(),
@@ -134,6 +135,9 @@ def api_record(record: logging.LogRecord) -> dict[str, Any]:
             name: value for name, value in vars(record).items() if name not in STANDARD_FIELDS
         },
     }
+    if record.exc_info:
+        found["exception"] = FORMATTER.formatException(record.exc_info)
+    return found
 
 
 class RequestsHandler(logging.Handler):

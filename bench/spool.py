@@ -25,7 +25,7 @@ SEVERAL_MIB = 16
 
 
 def measure(plan: Plan) -> dict[str, Any]:
-    """Takes about ten minutes, quick two."""
+    """Takes five minutes or more, quick one and a half."""
     measurements: dict[str, Callable[[Path, str, bool], dict[str, Any]]] = {
         "append": measure_append,
         "caller": measure_caller,
@@ -147,14 +147,14 @@ def measure_paced(variants: list[tuple[str, str, str]], seconds: int, rounds: in
 
 def measure_writeback(place: Path, sink: str, quick: bool) -> dict[str, Any]:
     """Pages that are written back are write-protected again: the next write to one is a fault."""
-    seconds, rounds = (5, 5) if quick else (80, 8)
+    seconds, rounds = (5, 5) if quick else (40, 8)
     with new_folder(place) as folder, neighbour(place):
         variants = [("memory", sink, "-"), ("spool", sink, str(folder))]
         return {"seconds": seconds, "rows": measure_paced(variants, seconds, rounds)}
 
 
 def measure_outage(place: Path, sink: str, quick: bool) -> dict[str, Any]:
-    seconds, rounds = (5, 5) if quick else (30, 6)
+    seconds, rounds = (5, 5) if quick else (20, 5)
     with new_folder(place) as folder, refusing() as refused, hanging() as hung:
         variants = [
             (name, endpoint, str(folder / name))

@@ -4,6 +4,7 @@ Nothing is measured here: a table is made of what a group's measure() has return
 holds.
 """
 
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -493,3 +494,87 @@ def goals(groups: dict[str, Any]) -> Iterator[str]:
     rows = [goal.row(groups[goal.group]["found"]) for goal in GOALS if goal.group in groups]
     if rows:
         yield from grid("Goals", ("goal", "measured", ""), rows)
+
+
+# ---- where others are better
+
+OURS = ("ours", "accelerated")
+# Of a group's rows: the place of the rows, the figure, what it is, and whether less is better.
+COMPARED = (
+    ("caller", (), ("plain", "median"), "CPU time of a call, ns", True),
+    ("caller", (), ("extras", "median"), "the same with two extras, ns", True),
+    ("caller", (), ("exception", "median"), "the same with an exception, ns", True),
+    ("latency", (), ("p999_ns", "median"), "p99.9 of a call, ns", True),
+    ("latency", (), ("late_p999_ns", "median"), "the same from when it was due, ns", True),
+    ("delivery", ("sink",), ("records_per_s", "median"), "records/s", False),
+    ("delivery", ("sink",), ("cpu_s_per_million", "median"), "CPU s for a million", True),
+    ("delivery", ("sink",), ("sent_bytes", "median"), "bytes sent", True),
+    ("delivery", ("sink",), ("peak_over_idle_mib", "median"), "peak MiB over idle", True),
+    ("delivery", ("sink",), ("start_ms", "median"), "import and construction, ms", True),
+    ("delivery", ("sink",), ("start_mib", "median"), "the same, MiB", True),
+    ("cpp", ("call",), ("p50_ns",), "a call from C++, p50, ns", True),
+    ("cpp", ("call",), ("p99_ns",), "the same, p99, ns", True),
+    ("cpp", ("encode",), ("median_ns",), "encoding a record, ns", True),
+    ("lines", ("shippers",), ("records_per_s", "median"), "log lines: records/s", False),
+    ("lines", ("shippers",), ("sent_bytes", "median"), "log lines: bytes sent", True),
+    ("lines", ("encode",), ("median_ns",), "log lines: encoding a record, ns", True),
+)
+# What does nothing is no peer: it is the floor.
+FLOORS = ("null", "pass", "clock", "memcpy")
+
+
+def better(groups: dict[str, Any]) -> Iterator[str]:
+    """Each figure in which another is better than ours without acceleration."""
+    yield "Where others are better than ours (and than ours accelerated)"
+    for group, path, figure_path, what, less in COMPARED:
+        if group not in groups:
+            continue
+        rows = down(groups[group]["found"], path)
+        found = {
+            name: down(row, figure_path) for name, row in rows.items() if has(row, figure_path)
+        }
+        ours = [found[name] for name in OURS if name in found]
+        winners = [
+            f"{label(name)} {figure(value)}"
+            for name, value in found.items()
+            if (value < ours[0] if less else value > ours[0])
+            if not name.startswith(OURS) and name not in FLOORS
+        ]
+        if winners:
+            rest = " and ".join(figure(each) for each in ours)
+            yield from wrapped(f"{what} (ours {rest}): {'; '.join(winners)}")
+    if "growth" in groups:
+        yield from outgrown(groups["growth"]["found"])
+
+
+def outgrown(found: Found) -> Iterator[str]:
+    for part, of, less, key in (
+        ("sizes", "bytes of a message", True, "median"),
+        ("extras", "extras", True, "median"),
+        ("threads", "threads", False, "records_per_s"),
+        ("round_trips", "ms of a round trip", False, "median"),
+    ):
+        for name, row in found[part].items():
+            amounts = [
+                amount
+                for amount, figures in row.items()
+                for ours in (found[part]["ours"][amount][key],)
+                if (figures[key] < ours if less else figures[key] > ours)
+            ]
+            if amounts and not name.startswith(OURS) and name not in FLOORS:
+                yield f"  at {', '.join(amounts)} {of}: {label(name)}"
+
+
+def wrapped(text: str) -> list[str]:
+    indents = {"initial_indent": "  ", "subsequent_indent": "      "}
+    return textwrap.wrap(text, 100, break_on_hyphens=False, **indents)
+
+
+def down(place: Any, path: Iterable[str]) -> Any:
+    for part in path:
+        place = place[part]
+    return place
+
+
+def has(row: Found, path: tuple[str, ...]) -> bool:
+    return path[0] in row
