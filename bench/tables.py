@@ -566,8 +566,10 @@ def outgrown(found: Found) -> Iterator[str]:
 
 
 def wrapped(text: str) -> list[str]:
-    indents = {"initial_indent": "  ", "subsequent_indent": "      "}
-    return textwrap.wrap(text, 100, break_on_hyphens=False, **indents)
+    indent, more = "  ", "      "
+    return textwrap.wrap(
+        text, 100, initial_indent=indent, subsequent_indent=more, break_on_hyphens=False
+    )
 
 
 def down(place: Any, path: Iterable[str]) -> Any:
