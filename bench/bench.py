@@ -26,6 +26,7 @@ import growth
 import profiling
 import spool
 import tables
+import verdicts
 from plan import Plan, progress_ends
 from processes import make_environment, peer_versions, run_workload
 
@@ -117,7 +118,7 @@ def main() -> int:
             print_group(name, group)
     else:
         groups = measure(options)
-    for lines in (tables.goals(groups), tables.better(groups)):
+    for lines in (verdicts.goals(groups), verdicts.better(groups)):
         print("\n" + "\n".join(lines))
     if options.json:
         options.json.write_text(json.dumps(groups, indent=1) + "\n")

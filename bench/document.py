@@ -12,6 +12,7 @@ import subprocess
 from typing import Any
 
 import tables
+import verdicts
 from processes import PYTHON, ROOT
 
 DOCUMENT = ROOT / "docs" / "performance.md"
@@ -47,9 +48,9 @@ def with_tables(document: str, groups: dict[str, Any]) -> str:
 
 def block_lines(name: str, groups: dict[str, Any]) -> list[str]:
     if name == "goals":
-        return list(tables.goals(groups))
+        return list(verdicts.goals(groups))
     if name == "better":
-        return list(tables.better(groups))
+        return list(verdicts.better(groups))
     if name == "versions":
         groups = {name: group for name, group in groups.items() if name not in tables.ALONE}
         return sorted({tables.versions_line(group["conditions"]) for group in groups.values()})

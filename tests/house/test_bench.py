@@ -8,6 +8,7 @@ from pathlib import Path
 
 import document
 import tables
+import verdicts
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCH = [sys.executable, ROOT / "bench" / "bench.py"]
@@ -76,7 +77,7 @@ def test_a_table_holds_figures_spread_ratios_and_conditions():
 
 
 def test_a_goal_is_met_or_not_or_not_measured():
-    goals = "\n".join(tables.goals({"caller": CALLER}))
+    goals = "\n".join(verdicts.goals({"caller": CALLER}))
     assert re.search(r"plain call × NullHandler +≤ 1.12 +1.1 +met$", goals, re.MULTILINE)
     assert re.search(r"exception, plain, × .* +≤ 0.3 +0.55 +NOT MET$", goals, re.MULTILINE)
     assert re.search(r"accelerated × NullHandler +≤ 0.06 +– +not measured$", goals, re.MULTILINE)
