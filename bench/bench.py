@@ -104,7 +104,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--profile", action="store_true", help="where the time of a log call goes, and nothing else"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    for path in (options.lines, options.source):
+        if path and not path.exists():
+            parser.error(f"there is no {path}")
+    return options
 
 
 def main() -> int:

@@ -33,9 +33,11 @@ def make_environment() -> None:
     if stamp.exists() and stamp.read_text() == wanted:
         return
     print("Setting up build/bench-python, once: about 60 MB from PyPI.", file=sys.stderr)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True)
+    make = [sys.executable, "-m", "venv", "--clear", ENVIRONMENT]
     install = [PYTHON, "-m", "pip", "install", "--quiet", "-r", REQUIREMENTS]
-    subprocess.run(list(map(str, install)), check=True)
+    for command in (make, install):
+        if subprocess.run(list(map(str, command)), check=False).returncode != 0:
+            sys.exit("build/bench-python could not be made")
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(ENVIRONMENT)}))
     # After its own packages: the peers' dependencies are those that were installed with them.
     (packages / "project.pth").write_text(sysconfig.get_path("platlib") + "\n")
