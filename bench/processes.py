@@ -1,9 +1,15 @@
-"""What the groups of ./run bench share: the servers and the measured programs, as processes."""
+"""What the groups of ./run bench share: the servers and the measured programs, as processes.
 
+Python programs that compare run in an environment of their own, build/bench-python, which holds the
+peers of requirements.txt and sees the package of .venv.
+"""
+
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +21,37 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "release" / "bench"
 SINK = BUILD / "log_aggregator_sink"
 COLLECTOR = Path(sys.executable).with_name("log-aggregator")
+ENVIRONMENT = ROOT / "build" / "bench-python"
+PYTHON = ENVIRONMENT / "bin" / "python"
+REQUIREMENTS = ROOT / "bench" / "requirements.txt"
+
+
+def make_environment() -> None:
+    """Once, and again when the requirements or the interpreter change."""
+    stamp = ENVIRONMENT / "requirements.sha256"
+    wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    print("Setting up build/bench-python, once: about 60 MB from PyPI.", file=sys.stderr)
+    make = [sys.executable, "-m", "venv", "--clear", ENVIRONMENT]
+    install = [PYTHON, "-m", "pip", "install", "--quiet", "-r", REQUIREMENTS]
+    for command in (make, install):
+        if subprocess.run(list(map(str, command)), check=False).returncode != 0:
+            sys.exit("build/bench-python could not be made")
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(ENVIRONMENT)}))
+    # After its own packages: the peers' dependencies are those that were installed with them.
+    (packages / "project.pth").write_text(sysconfig.get_path("platlib") + "\n")
+    stamp.write_text(wanted)
+
+
+def peer_versions() -> dict[str, str]:
+    """Of what requirements.txt names, where it is installed."""
+    listed = subprocess.run(
+        [str(PYTHON), "-m", "pip", "list", "--format=json"], capture_output=True, check=True
+    )
+    names = [line.split("==")[0] for line in REQUIREMENTS.read_text().splitlines() if "==" in line]
+    versions = {each["name"]: each["version"] for each in json.loads(listed.stdout)}
+    return {name: versions[name] for name in names if name in versions}
 
 
 @contextmanager
@@ -45,6 +82,11 @@ def collector() -> Iterator[tuple[str, int]]:
 
 
 def run_workload(*arguments: object, program: str = "workloads.py") -> dict[str, Any]:
+    return run_program(PYTHON, ROOT / "bench" / program, *arguments)
+
+
+def run_alone(*arguments: object, program: str = "workloads.py") -> dict[str, Any]:
+    """A workload with no peer to be compared with: it needs no other environment than ours."""
     return run_program(sys.executable, ROOT / "bench" / program, *arguments)
 
 

@@ -16,15 +16,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from processes import BUILD, ROOT, SINK, run_program, run_workload, server
+from plan import Plan, progress
+from processes import BUILD, ROOT, SINK, run_alone, run_program, server
 
 MIB = 1 << 20
 QUEUE_MIB = 64  # the default of queue_bytes
 SEVERAL_MIB = 16
 
 
-def measure(quick: bool) -> dict[str, Any]:
-    """Takes about ten minutes, quick two."""
+def measure(plan: Plan) -> dict[str, Any]:
+    """Takes five minutes or more, quick one and a half."""
     measurements: dict[str, Callable[[Path, str, bool], dict[str, Any]]] = {
         "append": measure_append,
         "caller": measure_caller,
@@ -41,8 +42,8 @@ def measure(quick: bool) -> dict[str, Any]:
         place = Path(folder)
         report: dict[str, Any] = {"file_system": file_system(place)}
         for name, measurement in measurements.items():
-            print(f"measuring: spool, {name}", file=sys.stderr, flush=True)
-            report[name] = measurement(place, f"{url}/api/logs", quick)
+            progress(f"spool, {name}")
+            report[name] = measurement(place, f"{url}/api/logs", plan.quick)
         return report
 
 
@@ -58,7 +59,7 @@ def file_system(place: Path) -> str:
 
 def run(workload: str, **options: object) -> dict[str, Any]:
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-    return run_workload(workload, *arguments, program="spool_workloads.py")
+    return run_alone(workload, *arguments, program="spool_workloads.py")
 
 
 @contextmanager
@@ -131,7 +132,7 @@ def measure_caller(place: Path, sink: str, quick: bool) -> dict[str, Any]:
 def measure_paced(variants: list[tuple[str, str, str]], seconds: int, rounds: int) -> Any:
     """Each variant for so long, in turn; each but the first compared with it."""
     options = [part for variant in variants for part in ("--variants", *variant)]
-    found = run_workload(
+    found = run_alone(
         *("paced", *options, "--seconds", seconds, "--rounds", rounds),
         program="spool_workloads.py",
     )
@@ -146,14 +147,14 @@ def measure_paced(variants: list[tuple[str, str, str]], seconds: int, rounds: in
 
 def measure_writeback(place: Path, sink: str, quick: bool) -> dict[str, Any]:
     """Pages that are written back are write-protected again: the next write to one is a fault."""
-    seconds, rounds = (5, 5) if quick else (80, 8)
+    seconds, rounds = (5, 5) if quick else (40, 8)
     with new_folder(place) as folder, neighbour(place):
         variants = [("memory", sink, "-"), ("spool", sink, str(folder))]
         return {"seconds": seconds, "rows": measure_paced(variants, seconds, rounds)}
 
 
 def measure_outage(place: Path, sink: str, quick: bool) -> dict[str, Any]:
-    seconds, rounds = (5, 5) if quick else (30, 6)
+    seconds, rounds = (5, 5) if quick else (20, 5)
     with new_folder(place) as folder, refusing() as refused, hanging() as hung:
         variants = [
             (name, endpoint, str(folder / name))
@@ -246,63 +247,69 @@ def goal(met: bool, text: str) -> str:
     return f"   goal {text}: {'met' if met else 'MISSED'}"
 
 
-def print_report(report: dict[str, Any]) -> None:
-    print(f"\nThe spool, on {report['file_system']}")
-    print("\nJournal::append of 300 bytes alone, CPU time of the caller")
-    print(f"  {'':40}{'ns':>8}{'×':>11}{'× with checksums':>20}")
+def lines(report: dict[str, Any]) -> Iterator[str]:
+    yield f"The spool, on {report['file_system']}"
+    yield ""
+    yield "Journal::append of 300 bytes alone, CPU time of the caller"
+    yield f"  {'':40}{'ns':>8}{'×':>11}{'× with checksums':>20}"
     for name, row in report["append"].items():
-        print(
+        yield (
             f"  {name:40}{row['median_ns']:8,.0f}{row['ratio']:11.2f}"
             f"{row['ratio_of_mapping']:20.2f}"
         )
     row = report["caller"]
-    print("\nlogger.info() with two arguments at full speed, CPU time of the caller")
-    print(f"  {'memory':40}{row['memory']:8,.0f} ns")
-    print(
+    yield ""
+    yield "logger.info() with two arguments at full speed, CPU time of the caller"
+    yield f"  {'memory':40}{row['memory']:8,.0f} ns"
+    yield (
         f"  {'spool':40}{row['spool']:8,.0f} ns{row['ratio']:8.2f} ×"
         + goal(row["ratio"] <= 1.1, "≤ 1.1 ×")
     )
-    print_paced("beside a process that writes and syncs", report["writeback"])
-    print_paced("with a spool, endpoint healthy and gone", report["outage"])
-    print("\nPeak memory over idle, 300,000 records at full speed while the endpoint takes nothing")
+    yield from paced_lines("beside a process that writes and syncs", report["writeback"])
+    yield from paced_lines("with a spool, endpoint healthy and gone", report["outage"])
+    yield ""
+    yield "Peak memory over idle, 300,000 records at full speed while the endpoint takes nothing"
     for name, row in report["growth"].items():
-        print(
+        yield (
             f"  {name:40}{row['over_idle_mib']:8.1f} MiB, {row['pending_mib']:.0f} MiB waiting"
             f" ({row['dropped']:,} dropped)"
             + goal(row["over_idle_mib"] <= row["allowed_mib"], f"≤ {row['allowed_mib']} MiB")
         )
     row = report["start"]
-    print("\nConstruction until the first log call has returned, by what a dead process has left")
-    print(f"  {'1 MiB':40}{row['small_ms']:8.2f} ms (max {row['small_max_ms']:.2f})")
-    print(
+    yield ""
+    yield "Construction until the first log call has returned, by what a dead process has left"
+    yield f"  {'1 MiB':40}{row['small_ms']:8.2f} ms (max {row['small_max_ms']:.2f})"
+    yield (
         f"  {str(row['large_mib']) + ' MiB':40}{row['large_ms']:8.2f} ms"
         f" (max {row['large_max_ms']:.2f}){row['ratio']:8.2f} ×" + goal(row["ratio"] <= 3, "≤ 3 ×")
     )
-    print_rate(report["rate"])
+    yield from rate_lines(report["rate"])
 
 
-def print_paced(what: str, found: dict[str, Any]) -> None:
-    print(f"\nlogger.info() at 4,000 records/s for {found['seconds']} s, {what}, µs")
-    print(
+def paced_lines(what: str, found: dict[str, Any]) -> Iterator[str]:
+    yield ""
+    yield f"logger.info() at 4,000 records/s for {found['seconds']} s, {what}, µs"
+    yield (
         f"  {'':40}{'p50':>8}{'p99.9':>9}{'max':>10}{'p99.9 ×':>9}{'by rounds ×':>13}{'faults':>8}"
     )
     for place, (name, row) in enumerate(found["rows"].items()):
-        print(
+        yield (
             f"  {name:40}{row['p50_ns'] / 1e3:8.1f}{row['p999_ns'] / 1e3:9.1f}"
             f"{row['max_ns'] / 1e3:10.1f}{row['ratio']:9.2f}{row['ratio_median_of_rounds']:13.2f}"
             f"{row['faults']:8,}" + (goal(row["ratio"] <= 2, "≤ 2 ×") if place > 0 else "")
         )
 
 
-def print_rate(row: dict[str, Any]) -> None:
+def rate_lines(row: dict[str, Any]) -> Iterator[str]:
     rates = row["records_per_s"]
-    print("\nDelivered and acknowledged to a server that only acknowledges, two extras")
-    print(f"  {'from memory':40}{rates['memory']:8,.0f} records/s")
-    print(
+    yield ""
+    yield "Delivered and acknowledged to a server that only acknowledges, two extras"
+    yield f"  {'from memory':40}{rates['memory']:8,.0f} records/s"
+    yield (
         f"  {'through a spool':40}{rates['spool']:8,.0f} records/s{row['spool_ratio']:8.2f} ×"
         + goal(row["spool_ratio"] >= 0.85, "≥ 0.85 ×")
     )
-    print(
+    yield (
         f"  {'a spool of ' + str(row['drained_mib']) + ' MiB drained':40}"
         f"{rates['drain']:8,.0f} records/s{row['drain_ratio']:8.2f} × live"
         + goal(row["drain_ratio"] >= 0.8, "≥ 0.8 ×")

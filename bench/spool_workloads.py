@@ -17,7 +17,11 @@ from collections.abc import Callable
 from typing import Any
 
 from workloads import (
+    RATE,
+    at,
+    call_paced,
     deliver_through,
+    log_users,
     logger_with,
     make_users,
     memory_bytes,
@@ -27,21 +31,11 @@ from workloads import (
 
 from log_aggregator_handler import LogAggregatorHandler
 
-RATE = 4_000  # records a second where the rate is held
-Percentiles = dict[str, float]
-
 
 def silent_handler(endpoint: str, **options: Any) -> LogAggregatorHandler:
     """A handler whose reports of an unreachable endpoint stay out of the way."""
     quiet = logging.Logger("quiet", logging.CRITICAL + 1)
     return LogAggregatorHandler(endpoint, fallback_logger=quiet, close_timeout=0.1, **options)
-
-
-def log_records(logger: logging.Logger, users: list[tuple[str, str]], records: int) -> None:
-    for number in range(records):
-        name, address = users[number * 7919 % len(users)]
-        extra = {"user_id": number, "ip_address": address}
-        logger.info("user %s logged in from %s", name, address, extra=extra)
 
 
 def finish(result: dict[str, Any]) -> None:
@@ -100,21 +94,6 @@ def page_faults() -> int:
     return usage.ru_minflt + usage.ru_majflt
 
 
-def call_paced(logger: logging.Logger, calls: int) -> "array[int]":
-    clock, sleep = time.perf_counter_ns, time.sleep
-    taken = array("q", bytes(8 * calls))
-    due = clock()
-    for number in range(calls):
-        wait = due - clock()
-        if wait > 0:
-            sleep(wait / 1e9)
-        started = clock()
-        logger.info("user %s logged in from %s", "ada.lovelace", "192.168.1.100")
-        taken[number] = clock() - started
-        due += 1_000_000_000 // RATE
-    return taken
-
-
 def summarise(rounds: "list[array[int]]") -> dict[str, Any]:
     together = sorted(ns for taken in rounds for ns in taken)
     return {
@@ -125,16 +104,12 @@ def summarise(rounds: "list[array[int]]") -> dict[str, Any]:
     }
 
 
-def at(ascending: list[int], share: float) -> int:
-    return ascending[min(int(len(ascending) * share), len(ascending) - 1)]
-
-
 def growth(endpoint: str, spool: str | None, records: int) -> None:
     """Memory while the endpoint takes nothing."""
     handler = silent_handler(endpoint, **({} if spool is None else {"spool_dir": spool}))
     logger, users = logger_with(handler), make_users()
     idle = memory_bytes("VmRSS")
-    log_records(logger, users, records)
+    log_users(logger, users, records)
     time.sleep(1.0)  # the worker's last work on what was logged
     stats = handler.stats()
     finish(
@@ -156,7 +131,7 @@ def leave(endpoint: str, spool: str, size: int) -> None:
     handler = silent_handler(endpoint, spool_dir=spool, spool_max_bytes=2 * size + (8 << 20))
     logger, users = logger_with(handler), make_users()
     while handler.stats()["pending_bytes"] < size:
-        log_records(logger, users, 1_000)
+        log_users(logger, users, 1_000)
     finish({"records": handler.stats()["pending"]})
 
 

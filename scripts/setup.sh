@@ -5,6 +5,7 @@
 build_packages=(g++ cmake ninja-build pkg-config libcurl4-openssl-dev libzstd-dev libdeflate-dev
   libsimdjson-dev libsqlite3-dev libcli11-dev libboost-dev libgmock-dev e2fsprogs btrfs-progs)
 check_packages=(clang-16 clang-tidy-16 clang-format-16 libclang-rt-16-dev)
+bench_packages=(libspdlog-dev rapidjson-dev)
 
 # PYTHON names another interpreter, which then must have its headers and venv itself. The system's
 # is preferred to the first in PATH, because that is what the packages belong to.
@@ -119,6 +120,7 @@ make_venv() {
 build_id() {
   {
     echo "$PWD" "${build_options[@]}"
+    missing_packages "${bench_packages[@]}"  # what they are for is built where they are there
     find CMakeLists.txt VERSION pyproject.toml bench cli cmake collector include python src \
       -type f -not -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum
   } | sha256sum
