@@ -330,8 +330,10 @@ class CurlTransport final : public Transport {
     CURL* const easy = message->easy_handle;
     char* user = nullptr;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &user);
+    auto& transfer = *reinterpret_cast<Transfer*>(user);
+    transfer.response.round_trip = round_trip_of(easy);  // while it has its connection
     curl_multi_remove_handle(multi_.get(), easy);
-    return finish(*reinterpret_cast<Transfer*>(user), result);
+    return finish(transfer, result);
   }
 
   static Response finish(Transfer& transfer, CURLcode result) {
@@ -350,7 +352,6 @@ class CurlTransport final : public Transport {
     transfer.response.status = static_cast<int>(status);
     transfer.response.retry_after = std::move(transfer.retry_after);
     transfer.response.new_connection = connects > 0;
-    transfer.response.round_trip = round_trip_of(transfer.easy.get());
     transfer.under_way = false;
     return std::move(transfer.response);
   }
