@@ -35,6 +35,9 @@ bool write_plain_value(JsonWriter& json, PyObject* value) {
   return true;
 }
 
+// logging.config sets 1 and 0 where others set True and False.
+bool is_flag(PyObject* value) { return PyBool_Check(value) || PyLong_CheckExact(value); }
+
 std::int64_t now_ns() {
   constexpr std::int64_t kNanosecondsPerSecond = 1'000'000'000;
   timespec now{};
@@ -154,10 +157,11 @@ LogCall::Audience LogCall::audience(const LoggerView& logger_view) const {
     }
     PyObject* const parent = view->parent;
     if (parent == Py_None || view->propagate == Py_False) break;
-    if (!parent || view->propagate != Py_True ||
+    if (!parent || !view->propagate || !is_flag(view->propagate) ||
         !state.logging.logger_traits(Py_TYPE(parent)).is_plain) {
       return others;
     }
+    if (view->propagate != Py_True && PyObject_IsTrue(view->propagate) == 0) break;
     view = state.logger_views.read(parent);
     if (!view) return others;
   }
@@ -210,7 +214,7 @@ PyObject* LogCall::log_fast(HandlerObject* handler, PyObject* logger_name, PyObj
       taken = hand_over(*core, std::move(encoded), well);
     }
   } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
+    // logging's way may find memory, and has handleError() where it does not.
   }
   const bool well = taken || (failed_record && handle_error(handler, failed_record));
   Py_XDECREF(taken);
