@@ -51,12 +51,9 @@ class RecordWriter {
   void end_message();
   void field(std::string_view name, std::string_view utf8);
   void field(std::string_view name, std::int64_t value);
-  // Fields that were encoded before, "name":value with commas between: what is the same in many
-  // records need not be encoded in each.
-  void fields(std::string_view json) {
-    json_.verbatim(",");
-    json_.verbatim(json);
-  }
+  // Fields that were encoded before, each with a comma in front, as in ,"name":"value": what is the
+  // same in many records need not be encoded in each.
+  void fields(std::string_view json) { json_.verbatim(json); }
   void exception(std::string_view utf8);
   void stack(std::string_view utf8);
 

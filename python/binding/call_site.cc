@@ -42,7 +42,7 @@ std::string to_json(const CallSite& site) {
   text("funcName", site.function());
   json.key("lineno");
   json.integer(site.line);
-  return std::string(json.text());
+  return ',' + std::string(json.text());
 }
 
 }  // namespace

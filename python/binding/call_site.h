@@ -21,7 +21,7 @@ struct CallSite {
 
   bool is_internal = false;  // of logging, or of the import system: steps over it are not counted
   Ref filename, module, line_number;
-  std::string json;  // "module":"shop","filename":"shop.py","funcName":"buy","lineno":7
+  std::string json;  // ,"module":"shop","filename":"shop.py","funcName":"buy","lineno":7
 
   PyObject* pathname() const { return code_of()->co_filename; }
   PyObject* function() const { return code_of()->co_name; }

@@ -24,6 +24,8 @@ bool equal(PyObject* left, PyObject* right) {
   return std::memcmp(PyUnicode_DATA(left), PyUnicode_DATA(right), bytes) == 0;
 }
 
+std::string fields_of(const JsonWriter& json) { return ',' + std::string(json.text()); }
+
 }  // namespace
 
 std::string_view Fragments::logger(PyObject* name) {
@@ -35,7 +37,7 @@ std::string_view Fragments::logger(PyObject* name) {
   json_.string(utf8.view());
   json_.key("logger_name");
   json_.string(utf8.view());
-  slot.json = json_.text();
+  slot.json = fields_of(json_);
   slot.name = Ref::share(name);
   return slot.json;
 }
@@ -58,7 +60,7 @@ std::string_view Fragments::place(const Place& place) {
   text("funcName", place.function);
   json_.key("lineno");
   json_.integer(place.line);
-  slot.json = json_.text();
+  slot.json = fields_of(json_);
   slot.module = Ref::share(place.module);
   slot.filename = Ref::share(place.filename);
   slot.function = Ref::share(place.function);
@@ -82,7 +84,7 @@ std::string_view Fragments::caller(const Caller& caller) {
   json_.integer(caller.thread);
   json_.key("threadName");
   json_.string(Utf8(caller.thread_name).view());
-  slot.json = json_.text();
+  slot.json = fields_of(json_);
   slot.process = caller.process;
   slot.thread = caller.thread;
   slot.name = Ref::share(caller.thread_name);

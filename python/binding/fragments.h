@@ -36,11 +36,11 @@ struct Caller {
 
 class Fragments {
  public:
-  // "host_process":"app","logger_name":"app"
+  // ,"host_process":"app","logger_name":"app"
   std::string_view logger(PyObject* name);
-  // "module":"shop","filename":"shop.py","funcName":"buy","lineno":7
+  // ,"module":"shop","filename":"shop.py","funcName":"buy","lineno":7
   std::string_view place(const Place& place);
-  // "process":1,"thread":2,"threadName":"MainThread"
+  // ,"process":1,"thread":2,"threadName":"MainThread"
   std::string_view caller(const Caller& caller);
 
   // What these take: exact str objects of a length that is worth keeping.

@@ -249,7 +249,10 @@ bool LogCall::encode(Core& core, PyObject* logger_name, PyObject* level_name, En
   Message message{.msg = msg, .args = args, .count = count};
   const CallSite* site = state.call_sites.find(stacklevel);
   const std::uint64_t site_changes = state.call_sites.changes();
-  if (!site || !state.identities.read(identity) || !find_mapping(&message.mapping)) return false;
+  if (!site || !state.identities.read(identity) || !find_mapping(&message.mapping) ||
+      !PyUnicode_CheckExact(identity.thread_name.get())) {
+    return false;
+  }
 
   // Taken out first, as makeRecord() does, where formatting may run code that changes the dict.
   const bool is_plain = runs_no_code();
