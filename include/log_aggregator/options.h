@@ -42,8 +42,9 @@ enum class Overflow {
 };
 
 enum class Compression {
-  automatic,  // zstd, else gzip, where the server says that it takes it; else none
-  zstd,       // always, whatever the server says
+  automatic,  // zstd, else gzip, where the server says that it takes it; else none. None also while
+              // compressing, and not the network, keeps records waiting
+  zstd,       // always, whatever the server says; at a faster level then
   gzip,
   none,
 };
