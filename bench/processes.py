@@ -23,6 +23,7 @@ SINK = BUILD / "log_aggregator_sink"
 COLLECTOR = Path(sys.executable).with_name("log-aggregator")
 ENVIRONMENT = ROOT / "build" / "bench-python"
 PYTHON = ENVIRONMENT / "bin" / "python"
+PROGRAM_TIMEOUT_S = 600  # many times what the longest takes on an idle machine
 REQUIREMENTS = ROOT / "bench" / "requirements.txt"
 
 
@@ -92,9 +93,15 @@ def run_alone(*arguments: object, program: str = "workloads.py") -> dict[str, An
 
 def run_program(*command: object) -> dict[str, Any]:
     """The JSON object that it prints."""
-    done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, check=False)
+    words = list(map(str, command))
+    try:
+        done = subprocess.run(
+            words, stdout=subprocess.PIPE, text=True, check=False, timeout=PROGRAM_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        sys.exit(f"{' '.join(words)} did not end")
     if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))} failed")
+        sys.exit(f"{' '.join(words)} failed")
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
