@@ -1,7 +1,7 @@
 #include "python/binding/accelerate.h"
 
+#include <algorithm>
 #include <climits>
-#include <cstring>
 #include <vector>
 
 #include "python/binding/log_call.h"
@@ -25,7 +25,7 @@ PyObject* call_original(const ModuleState& state, Method method, PyObject* self,
     all = many.data();
   }
   all[0] = self;
-  std::memcpy(all + 1, args, static_cast<std::size_t>(count + keyword_count) * sizeof *args);
+  std::copy_n(args, count + keyword_count, all + 1);
   return PyObject_Vectorcall(state.accelerator.original(method), all,
                              static_cast<std::size_t>(count + 1), keywords);
 }

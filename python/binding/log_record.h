@@ -50,8 +50,9 @@ class RecordBuilder {
   std::array<Ref, kMostNames> names_;
   Ref template_;  // a __dict__ with all of a record's keys, in their order
   Ref type_, level_names_, get_level_name_, mapping_, main_process_;
-  double start_seconds_ = 0;   // logging._startTime
-  std::int64_t start_ns_ = 0;  // the same, from 3.13 on
+  // logging._startTime: before 3.13, and since.
+  [[maybe_unused]] double start_seconds_ = 0;
+  [[maybe_unused]] std::int64_t start_ns_ = 0;
 };
 
 }  // namespace log_aggregator::python

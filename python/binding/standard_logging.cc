@@ -99,12 +99,13 @@ bool ModuleVariables::look() const {
 
 bool StandardLogging::load() {
   const Ref module = Ref::steal(PyImport_ImportModule("logging"));
-  const auto attribute = [&module](const char* name) {
-    return Ref::steal(PyObject_GetAttrString(module.get(), name));
+  const auto read = [&module](const char* name, Ref& value) {
+    value = Ref::steal(PyObject_GetAttrString(module.get(), name));
+    return static_cast<bool>(value);
   };
-  if (!module || !(logger_ = attribute("Logger")) || !(record_ = attribute("LogRecord")) ||
-      !(null_handler_ = attribute("NullHandler")) || !(level_names_ = attribute("_levelToName")) ||
-      !(source_file_ = attribute("_srcfile"))) {
+  if (!module || !read("Logger", logger_) || !read("LogRecord", record_) ||
+      !read("NullHandler", null_handler_) || !read("_levelToName", level_names_) ||
+      !read("_srcfile", source_file_)) {
     return false;
   }
   PyObject* const on = Py_True;

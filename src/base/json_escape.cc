@@ -70,7 +70,8 @@ char* write_ascii_escape(char* out, unsigned char c) {
     case '\t':
       return two('t');
     default:
-      std::memcpy(out, "\\u00", 4);
+      two('u');
+      out[2] = out[3] = '0';
       out[4] = kHex[c >> 4];
       out[5] = kHex[c & 15];
       return out + 6;
