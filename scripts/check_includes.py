@@ -26,7 +26,7 @@ LAYERS = {
     # The collector knows the handler only by HTTP.
     "collector": [*BASE, "collector/"],
     "cli": [*BASE, "include/log_aggregator/", "collector/", "cli/"],
-    "bench": ["include/log_aggregator/", "src/", "bench/"],
+    "bench": ["include/log_aggregator/", "src/", "collector/", "bench/"],
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*["<]([^">]+)[">]')
