@@ -101,7 +101,7 @@ def run_program(*command: object) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         sys.exit(f"{' '.join(words)} did not end")
     if done.returncode != 0:
-        sys.exit(f"{' '.join(words)} failed")
+        sys.exit(f"{' '.join(words)} failed with {done.returncode}")
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
