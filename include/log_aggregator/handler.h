@@ -48,6 +48,9 @@ class Handler {
   // `background` off, whether it was delivered, false also where a later one of another thread was
   // lost. Waits only under Overflow::block or with `background` off.
   bool log(int severity, std::string_view record) noexcept;
+  // The same for threads that may not wait, as they hold a lock: nullopt where it would wait, and
+  // then nothing has happened.
+  std::optional<bool> try_log(int severity, std::string_view record) noexcept;
 
   // Sends what is queued without waiting for batches to fill, and waits until all that was logged
   // before the call has met its fate or the timeout (default: close_timeout) has passed. True only

@@ -43,32 +43,41 @@ int ask_if_enabled(const ModuleState& state, PyObject* logger, PyObject* level) 
 
 // A call of debug() to critical(), or of log() with its level taken off. Null without an error: the
 // original is to be called.
-PyObject* try_log(ModuleState& state, Method method, LogCall& call, PyObject* const* args,
-                  Py_ssize_t count, PyObject* keywords) {
-  const LoggerTraits& traits = state.logging.logger_traits(Py_TYPE(call.logger));
+PyObject* try_log(ModuleState& state, Method method, PyObject* logger, PyObject* level_number,
+                  long level, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  const LoggerTraits& traits = state.logging.logger_traits(Py_TYPE(logger));
   if (!traits.is_plain || !traits.checks_levels) return nullptr;
   if (method == Accelerator::exception && !traits.logs_errors) return nullptr;
-  const LoggerView* view = state.logger_views.read(call.logger);
+  const LoggerView* view = state.logger_views.read(logger);
   if (!view || view->has_own_methods) return nullptr;
-  Enabled enabled = view->is_enabled(call.level_number, call.level);
+  Enabled enabled = view->is_enabled(level_number, level);
+  if (enabled == Enabled::no && !keywords) Py_RETURN_NONE;
   if (enabled == Enabled::unknown) {
-    const int answer = ask_if_enabled(state, call.logger, call.level_number);
+    const int answer = ask_if_enabled(state, logger, level_number);
     if (answer < 0) return nullptr;
     enabled = answer > 0 ? Enabled::yes : Enabled::no;
-    view = state.logger_views.read(call.logger);
+    view = state.logger_views.read(logger);
   }
+  LogCall call{.state = state,
+               .logger = logger,
+               .level_number = level_number,
+               .level = level,
+               .msg = args[0],
+               .args = args + 1,
+               .count = count - 1};
   if (enabled == Enabled::no) {
     if (keywords && call.has_doubled_argument(keywords)) return nullptr;
     Py_RETURN_NONE;
+  }
+  if (method == Accelerator::exception) {
+    call.exc_info = Py_True;
+    call.has_exception = true;
   }
   if (!view || (keywords && !call.read_keywords(args + count, keywords))) return nullptr;
 #if PY_VERSION_HEX < 0x030B0000
   // There, exception() is a step above error(), which it calls.
   if (method == Accelerator::exception && call.stacklevel > 1) --call.stacklevel;
 #endif
-  call.msg = args[0];
-  call.args = args + 1;
-  call.count = count - 1;
   return call.log(traits, *view);
 }
 
@@ -78,15 +87,8 @@ PyObject* log_at_level(PyObject* self, PyObject* const* args, Py_ssize_t count,
   ModuleState& state = *module_state();
   if (state.accelerator.is_on() && count > 0) {
     constexpr long kLevels[] = {10, 20, 30, 40, 40, 50};
-    LogCall call{.state = state,
-                 .logger = self,
-                 .level_number = state.accelerator.level(kMethod),
-                 .level = kLevels[kMethod]};
-    if constexpr (kMethod == Accelerator::exception) {
-      call.exc_info = Py_True;
-      call.has_exception = true;
-    }
-    PyObject* const result = try_log(state, kMethod, call, args, count, keywords);
+    PyObject* const result = try_log(state, kMethod, self, state.accelerator.level(kMethod),
+                                     kLevels[kMethod], args, count, keywords);
     if (result || PyErr_Occurred()) return result;
   }
   return call_original(state, kMethod, self, args, count, keywords);
@@ -99,9 +101,8 @@ PyObject* log_with_level(PyObject* self, PyObject* const* args, Py_ssize_t count
     int overflow = 0;
     const long level = PyLong_AsLongAndOverflow(args[0], &overflow);
     if (overflow == 0 && level >= INT_MIN && level <= INT_MAX) {
-      LogCall call{.state = state, .logger = self, .level_number = args[0], .level = level};
       PyObject* const result =
-          try_log(state, Accelerator::log, call, args + 1, count - 1, keywords);
+          try_log(state, Accelerator::log, self, args[0], level, args + 1, count - 1, keywords);
       if (result || PyErr_Occurred()) return result;
     }
   }

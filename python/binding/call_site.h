@@ -12,6 +12,15 @@
 
 namespace log_aggregator::python {
 
+// What a record says of where it comes from, as it was written last: each place mostly has one
+// logger and one thread.
+struct Origin {
+  Ref logger_name, thread_name;
+  long long process = 0;
+  long long thread = 0;
+  std::string json;
+};
+
 // What LogRecord and the canonical record say of a place.
 struct CallSite {
   // What it is found by.
@@ -21,7 +30,8 @@ struct CallSite {
 
   bool is_internal = false;  // of logging, or of the import system: steps over it are not counted
   Ref filename, module, line_number;
-  std::string json;  // ,"module":"shop","filename":"shop.py","funcName":"buy","lineno":7
+  std::string json;       // ,"module":"shop","filename":"shop.py","funcName":"buy","lineno":7
+  mutable Origin origin;  // Fragments keeps it
 
   PyObject* pathname() const { return code_of()->co_filename; }
   PyObject* function() const { return code_of()->co_name; }

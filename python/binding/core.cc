@@ -53,8 +53,6 @@ int core_init(PyObject* self, PyObject* args, PyObject* kwargs) {
   Arguments arguments;
   if (!read_arguments(kwargs, arguments)) return -1;
   auto core = std::make_unique<Core>();
-  const Options& options = arguments.options;
-  core->log_may_wait = !options.background || options.overflow == Overflow::block;
   auto handler = Handler::create(std::move(arguments.options));
   if (!handler.ok()) {
     set_error(handler.status());

@@ -20,7 +20,6 @@ struct Core {
   std::shared_ptr<Callbacks> callbacks;
   std::unique_ptr<Handler> handler;
   Ref level_map;
-  bool log_may_wait = false;
 
   // Not one writer for each thread, but one for each record that is being written: formatting one
   // may log another.

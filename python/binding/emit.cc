@@ -54,14 +54,16 @@ PyObject* hand_over(Core& core, Encoded encoded, bool encoded_well) {
   PyObject* value = nullptr;
   PyObject* traceback = nullptr;
   if (!encoded_well) PyErr_Fetch(&type, &value, &traceback);
-  const auto log = [&core, &encoded] { return core.handler->log(encoded.severity, encoded.json); };
-  const bool taken = core.log_may_wait ? without_gil(log) : log();
+  std::optional<bool> taken = core.handler->try_log(encoded.severity, encoded.json);
+  if (!taken) {
+    taken = without_gil([&] { return core.handler->log(encoded.severity, encoded.json); });
+  }
   core.give_back(std::move(encoded.writer), encoded.grew);
   if (!encoded_well) {
     PyErr_Restore(type, value, traceback);
     return nullptr;
   }
-  return PyBool_FromLong(taken ? 1 : 0);
+  return PyBool_FromLong(*taken ? 1 : 0);
 }
 
 }  // namespace log_aggregator::python

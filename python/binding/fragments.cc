@@ -91,4 +91,22 @@ std::string_view Fragments::caller(const Caller& caller) {
   return slot.json;
 }
 
+std::string_view Fragments::origin(PyObject* logger_name, const CallSite& site,
+                                   const Caller& caller) {
+  Origin& origin = site.origin;
+  if (origin.logger_name.get() == logger_name && origin.thread == caller.thread &&
+      origin.process == caller.process && equal(origin.thread_name.get(), caller.thread_name)) {
+    return origin.json;
+  }
+  origin.logger_name = {};  // half of it is nothing
+  origin.json = logger(logger_name);
+  origin.json += site.json;
+  origin.json += this->caller(caller);
+  origin.process = caller.process;
+  origin.thread = caller.thread;
+  origin.thread_name = Ref::share(caller.thread_name);
+  origin.logger_name = Ref::share(logger_name);
+  return origin.json;
+}
+
 }  // namespace log_aggregator::python

@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "log_aggregator/json_writer.h"
+#include "python/binding/call_site.h"
 #include "python/binding/reference.h"
 
 namespace log_aggregator::python {
@@ -42,6 +43,8 @@ class Fragments {
   std::string_view place(const Place& place);
   // ,"process":1,"thread":2,"threadName":"MainThread"
   std::string_view caller(const Caller& caller);
+  // All three, for a log call at a known place by a thread whose name is plain.
+  std::string_view origin(PyObject* logger_name, const CallSite& site, const Caller& caller);
 
   // What these take: exact str objects of a length that is worth keeping.
   static bool is_plain(PyObject* text) {

@@ -273,14 +273,19 @@ bool LogCall::encode(Core& core, PyObject* logger_name, PyObject* level_name, En
     }
     PyErr_Clear();
   }
-  writer.fields(state.fragments.logger(logger_name));
   // Formatting may have logged at another place that has the same slot.
   if (site_changes != state.call_sites.changes()) site = state.call_sites.find(stacklevel);
   if (PyErr_Occurred()) interruption.take();
-  if (site) writer.fields(site->json);
-  writer.fields(state.fragments.caller({.process = identity.process,
-                                        .thread = static_cast<long long>(identity.thread),
-                                        .thread_name = identity.thread_name.get()}));
+  const Caller caller{.process = identity.process,
+                      .thread = static_cast<long long>(identity.thread),
+                      .thread_name = identity.thread_name.get()};
+  if (site && Fragments::is_plain(caller.thread_name)) {
+    writer.fields(state.fragments.origin(logger_name, *site, caller));
+  } else {
+    writer.fields(state.fragments.logger(logger_name));
+    if (site) writer.fields(site->json);
+    writer.fields(state.fragments.caller(caller));
+  }
   write_process_and_task(writer, identity.process_name.get(), identity.task_name.get(),
                          interruption);
   if (exception) encoder.write_exception(writer, exception.get(), Py_None, interruption);
@@ -326,10 +331,12 @@ bool LogCall::write_plain_extra(RecordWriter& writer) const {
   PyObject* value = nullptr;
   Py_ssize_t at = 0;
   bool written = true;
+  bool first = true;
   while (written && PyDict_Next(extra, &at, &key, &value)) {
-    written = is_plain_key(key);
-    if (written) writer.json().key(Utf8(key).view());
-    written = written && write_plain_value(writer.json(), value);
+    const std::string_view encoded_key = state.attributes.extra_key(key);
+    if (!std::exchange(first, false)) writer.json().verbatim(",");
+    writer.json().verbatim(encoded_key);
+    written = !encoded_key.empty() && write_plain_value(writer.json(), value);
   }
   writer.end_extra();
   if (written && !writer.full()) return true;

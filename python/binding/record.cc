@@ -150,14 +150,26 @@ bool AttributeTable::load() {
   return static_cast<bool>(default_formatter_);
 }
 
-bool AttributeTable::is_extra(PyObject* name) {
+AttributeTable::ExtraKey& AttributeTable::slot_of(PyObject* name) {
   constexpr int kAlignmentBits = 4;
   const std::size_t hash = reinterpret_cast<std::uintptr_t>(name) >> kAlignmentBits;
-  Ref& known = extras_[(hash ^ (hash >> 8)) % extras_.size()];
-  if (known.get() == name) return true;
-  if (find(name, SIZE_MAX) != Attribute::extra) return false;
-  if (is_plain_key(name)) known = Ref::share(name);
-  return true;
+  return extras_[(hash ^ (hash >> 8)) % extras_.size()];
+}
+
+bool AttributeTable::is_extra(PyObject* name) {
+  return slot_of(name).name.get() == name || find(name, SIZE_MAX) == Attribute::extra;
+}
+
+std::string_view AttributeTable::extra_key(PyObject* name) {
+  ExtraKey& slot = slot_of(name);
+  if (slot.name.get() == name) return slot.json;
+  if (!is_plain_key(name)) return {};
+  JsonWriter json;
+  json.key(Utf8(name).view());
+  slot.name = {};
+  slot.json = json.text();
+  slot.name = Ref::share(name);
+  return slot.json;
 }
 
 Attribute AttributeTable::find(PyObject* name, std::size_t position) {

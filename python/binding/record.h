@@ -57,6 +57,9 @@ class AttributeTable {
   Attribute find(PyObject* name, std::size_t position);
   // Whether the name, an exact str, is none of those that logging itself sets.
   bool is_extra(PyObject* name);
+  // The name of an extra as it stands before its value, with its quotes and colon; empty for one
+  // that is not worth keeping. Valid until the next call.
+  std::string_view extra_key(PyObject* name);
   // logging.Formatter(), for tracebacks where a handler has none of its own.
   PyObject* default_formatter() const { return default_formatter_.get(); }
   TracebackFormatter& tracebacks() { return tracebacks_; }
@@ -74,8 +77,14 @@ class AttributeTable {
     PyObject* name = nullptr;  // kept alive by numbers_
     Attribute attribute = Attribute::extra;
   };
-  std::array<Seen, 32> seen_;    // by position
-  std::array<Ref, 128> extras_;  // names that are none of them, by address
+  struct ExtraKey {
+    Ref name;
+    std::string json;
+  };
+  ExtraKey& slot_of(PyObject* name);
+
+  std::array<Seen, 32> seen_;         // by position
+  std::array<ExtraKey, 128> extras_;  // names that are none of them, by address
 };
 
 struct ModuleState;

@@ -142,7 +142,8 @@ class Handler::Impl final : private ForkAware {
   // Makes it ready for use, forks included.
   Status open();
 
-  bool log(int severity, std::string_view record);
+  // Nothing where it would wait and may not.
+  std::optional<bool> log(int severity, std::string_view record, bool may_wait);
   bool flush(std::optional<milliseconds> timeout);
   bool close(std::optional<milliseconds> timeout);
   bool check_connection();
@@ -276,7 +277,8 @@ void Handler::Impl::after_fork_in_child() NO_THREAD_SAFETY_ANALYSIS {
 
 // ---- logging
 
-bool Handler::Impl::log(int severity, std::string_view record) {
+std::optional<bool> Handler::Impl::log(int severity, std::string_view record, bool may_wait) {
+  if (!may_wait && !settings_->options.background) return std::nullopt;
   Pipeline* const pipeline = current();
   if (pipeline == nullptr) {
     unkept_[drop_level(severity)].fetch_add(1, std::memory_order_relaxed);
@@ -289,10 +291,11 @@ bool Handler::Impl::log(int severity, std::string_view record) {
   }
   Journal::Appended appended;
   try {
-    appended = journal.append(severity, record);
+    appended = journal.append(severity, record, may_wait);
   } catch (const std::bad_alloc&) {
     journal.count_drop(DropCause::out_of_memory, severity);
   }
+  if (appended.would_wait) return std::nullopt;
   const bool works = started_.load(std::memory_order_relaxed) || ensure_worker();
   if (appended.wake) pipeline->delivery.wake();
   if (!appended.taken || pipeline->options.background) return appended.taken;
@@ -459,7 +462,11 @@ Handler::Handler(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Handler::~Handler() { close(); }
 
 bool Handler::log(int severity, std::string_view record) noexcept {
-  return impl_->log(severity, record);
+  return *impl_->log(severity, record, true);
+}
+
+std::optional<bool> Handler::try_log(int severity, std::string_view record) noexcept {
+  return impl_->log(severity, record, false);
 }
 
 bool Handler::flush(std::optional<milliseconds> timeout) noexcept { return impl_->flush(timeout); }

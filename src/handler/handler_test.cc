@@ -633,6 +633,19 @@ TEST_F(HandlerTest, credentials_in_the_endpoint_are_sent_and_never_shown) {
   EXPECT_THAT(reports(), ElementsAre(Not(HasSubstr("p@ss"))));
 }
 
+TEST_F(HandlerTest, try_log_takes_a_record_or_leaves_what_would_wait) {
+  EXPECT_EQ(handler().try_log(kInfo, "{}"), true);
+  EXPECT_TRUE(handler().close());
+  EXPECT_EQ(handler().try_log(kInfo, "{}"), false);
+  EXPECT_EQ(handler().stats().accepted, 2U);
+}
+
+TEST_F(HandlerTest, try_log_leaves_what_waits_until_it_is_delivered) {
+  options_.background = false;
+  EXPECT_EQ(handler().try_log(kInfo, "{}"), std::nullopt);
+  EXPECT_EQ(handler().stats().accepted, 0U);
+}
+
 TEST_F(HandlerTest, times_of_any_length_are_taken) {
   options_.timeout = options_.auth_ttl = options_.retry_delay = milliseconds::max();
   options_.block_timeout = options_.close_timeout = milliseconds::max();

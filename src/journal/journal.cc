@@ -51,11 +51,15 @@ Journal::~Journal() = default;
 
 // ---- appending
 
-Journal::Appended Journal::append(int severity, std::string_view payload) {
+Journal::Appended Journal::append(int severity, std::string_view payload, bool may_wait) {
   const MutexLock lock(mutex_);
   if (closed_) return drop(DropCause::closed, severity);
   if (payload.size() > limits_.capacity_bytes / 2) return drop(DropCause::too_large, severity);
-  if (!has_room(severity, payload.size()) && !make_room(severity, payload.size())) {
+  const bool has_room_now = has_room(severity, payload.size());
+  if (!has_room_now && !may_wait && limits_.overflow == Overflow::block) {
+    return {.would_wait = true};
+  }
+  if (!has_room_now && !make_room(severity, payload.size())) {
     if (closed_) return drop(DropCause::closed, severity);
     return drop(
         limits_.overflow == Overflow::block ? DropCause::block_timeout : DropCause::queue_full,

@@ -63,7 +63,8 @@ class Journal final : public Source {
     bool taken = false;
     DropCause cause = DropCause::queue_full;  // why not, where it was not taken
     std::uint64_t sequence = 0;
-    bool wake = false;  // the worker waits for just this: wake it
+    bool wake = false;        // the worker waits for just this: wake it
+    bool would_wait = false;  // nothing has happened, nor is anything counted
   };
 
   struct Amount {
@@ -88,8 +89,9 @@ class Journal final : public Source {
 
   // ---- any thread
 
-  // Copies the record in. Waits only where the policy is to block and the journal is full.
-  Appended append(int severity, std::string_view payload) EXCLUDES(mutex_);
+  // Copies the record in. Where the policy is to block and the journal is full, it waits, or says
+  // that it would.
+  Appended append(int severity, std::string_view payload, bool may_wait = true) EXCLUDES(mutex_);
   // Counts a record that never came this far.
   void count_drop(DropCause cause, int severity) EXCLUDES(mutex_);
   // From now on every append is dropped as closed; those that wait for room give up.

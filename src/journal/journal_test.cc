@@ -286,6 +286,17 @@ TEST_P(JournalTest, block_gives_up_after_its_timeout_and_counts_it) {
   expect_books_add_up();
 }
 
+TEST_P(JournalTest, who_may_not_wait_is_told_and_nothing_is_counted) {
+  open({.overflow = Overflow::block, .block_timeout = std::chrono::hours(1)});
+  const std::string record(1000, 'x');
+  while (journal().append(20, record, false).taken) {
+  }
+  EXPECT_TRUE(journal().append(20, record, false).would_wait);
+  EXPECT_GE(stats().pending_bytes, 50'000U);
+  EXPECT_EQ(total(stats().dropped), 0U);
+  expect_books_add_up();
+}
+
 TEST_P(JournalTest, block_waits_for_room_and_loses_nothing) {
   open({.overflow = Overflow::block, .block_timeout = std::chrono::minutes(1)});
   constexpr int kRecords = 2000;
