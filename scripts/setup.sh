@@ -24,6 +24,7 @@ export LC_ALL=C.UTF-8
 
 venv_stamp=.venv/requirements.sha256
 build_stamp=.venv/build.sha256
+hooks_stamp=build/hooks/requirements.sha256
 
 build_options=(--config-settings=build-dir=build/release
   --config-settings=cmake.build-type=Release
@@ -51,6 +52,28 @@ setup_project() {
     step "compiling, installing into .venv" build make_build
   fi
   exec 9>&-
+}
+
+# What the tests need beside it: CPython's own tests of logging, and packages that patch it.
+setup_tests() {
+  local version
+  version=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  # Those of another interpreter come with it or not at all.
+  if [[ $python == /usr/bin/python3 && ! -e /usr/lib/python$version/test/test_logging.py ]]; then
+    install_packages "libpython$version-testsuite"
+  fi
+  if [[ $(hooks_id) != "$(cat "$hooks_stamp" 2>/dev/null)" ]]; then
+    step "packages that patch logging, for tests" hooks make_hooks
+  fi
+}
+
+hooks_id() { cat "$venv_stamp" scripts/requirements-hooks.txt | sha256sum; }
+
+make_hooks() {
+  rm -rf build/hooks &&
+    .venv/bin/python -m pip install --no-deps --target build/hooks \
+      -r scripts/requirements-hooks.txt &&
+    hooks_id >"$hooks_stamp"
 }
 
 announce() {
