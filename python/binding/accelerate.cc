@@ -41,6 +41,15 @@ int ask_if_enabled(const ModuleState& state, PyObject* logger, PyObject* level) 
   return enabled;
 }
 
+// What the guard against re-entry says, see guards_reentry(). -1 with a Python error set.
+int ask_if_disabled(const ModuleState& state, PyObject* logger) {
+  PyObject* const answer = PyObject_CallMethodNoArgs(logger, state.names[LogNames::is_disabled]);
+  if (!answer) return -1;
+  const int disabled = PyObject_IsTrue(answer);
+  Py_DECREF(answer);
+  return disabled;
+}
+
 // A call of debug() to critical(), or of log() with its level taken off. Null without an error: the
 // original is to be called.
 PyObject* try_log(ModuleState& state, Method method, PyObject* logger, PyObject* level_number,
@@ -56,6 +65,11 @@ PyObject* try_log(ModuleState& state, Method method, PyObject* logger, PyObject*
     const int answer = ask_if_enabled(state, logger, level_number);
     if (answer < 0) return nullptr;
     enabled = answer > 0 ? Enabled::yes : Enabled::no;
+    view = state.logger_views.read(logger);
+  } else if (enabled == Enabled::yes && state.logging.guards_reentry()) {
+    const int answer = ask_if_disabled(state, logger);
+    if (answer < 0) return nullptr;
+    if (answer > 0) enabled = Enabled::no;
     view = state.logger_views.read(logger);
   }
   LogCall call{.state = state,
@@ -112,7 +126,7 @@ PyObject* log_with_level(PyObject* self, PyObject* const* args, Py_ssize_t count
 PyObject* is_enabled_for_level(PyObject* self, PyObject* const* args, Py_ssize_t count,
                                PyObject* keywords) {
   ModuleState& state = *module_state();
-  if (count == 1 && !keywords && PyLong_CheckExact(args[0]) &&
+  if (count == 1 && !keywords && PyLong_CheckExact(args[0]) && !state.logging.guards_reentry() &&
       state.logging.logger_traits(Py_TYPE(self)).is_plain) {
     const LoggerView* const view = state.logger_views.read(self);
     const Enabled enabled = view ? view->is_enabled(args[0], -1) : Enabled::unknown;

@@ -15,6 +15,11 @@
 namespace log_aggregator::python {
 namespace {
 
+bool is_plain_value(PyObject* value) {
+  return PyUnicode_CheckExact(value) || PyLong_CheckExact(value) || PyBool_Check(value) ||
+         PyFloat_CheckExact(value) || value == Py_None;
+}
+
 bool write_plain_value(JsonWriter& json, PyObject* value) {
   if (PyUnicode_CheckExact(value)) {
     json.string(Utf8(value).view());
@@ -140,6 +145,42 @@ PyObject* LogCall::log(const LoggerTraits& traits, const LoggerView& view) {
   return log_record(name);
 }
 
+// As Logger.handle() does it around all that handlers do. The thread's state, a new reference;
+// null: there is nothing to guard.
+PyObject* LogCall::begin_guard() const {
+  if (!state.logging.guards_reentry() || is_surely_quiet()) return nullptr;
+  PyObject* guard = PyObject_GetAttr(logger, state.names[LogNames::tls]);
+  if (guard && PyObject_SetAttr(guard, state.names[LogNames::in_progress], Py_True) < 0) {
+    Py_CLEAR(guard);
+  }
+  PyErr_Clear();
+  return guard;
+}
+
+void LogCall::end_guard(PyObject* guard) const {
+  if (!guard) return;
+  PyObject* type = nullptr;
+  PyObject* value = nullptr;
+  PyObject* traceback = nullptr;
+  PyErr_Fetch(&type, &value, &traceback);
+  PyObject_SetAttr(guard, state.names[LogNames::in_progress], Py_False);
+  Py_DECREF(guard);
+  PyErr_Restore(type, value, traceback);
+}
+
+bool LogCall::is_surely_quiet() const {
+  if (has_exception ||
+      !state.messages.is_surely_quiet({.msg = msg, .args = args, .count = count})) {
+    return false;
+  }
+  PyObject* value = nullptr;
+  Py_ssize_t at = 0;
+  while (extra != Py_None && PyDict_Next(extra, &at, nullptr, &value)) {
+    if (!is_plain_value(value)) return false;
+  }
+  return true;
+}
+
 // ---- who would see the record
 
 // As Logger.handle() and callHandlers() go about it.
@@ -205,6 +246,7 @@ PyObject* LogCall::log_fast(HandlerObject* handler, PyObject* logger_name, PyObj
   PyObject* const core_object = Py_NewRef(handler->core);
   PyObject* failed_record = nullptr;
   PyObject* taken = nullptr;
+  PyObject* const guard = begin_guard();
   try {
     Core* const core = core_of(core_object);
     Encoded encoded;
@@ -217,6 +259,7 @@ PyObject* LogCall::log_fast(HandlerObject* handler, PyObject* logger_name, PyObj
     // logging's way may find memory, and has handleError() where it does not.
   }
   const bool well = taken || (failed_record && handle_error(handler, failed_record));
+  end_guard(guard);
   Py_XDECREF(taken);
   Py_XDECREF(failed_record);
   Py_DECREF(core_object);

@@ -51,6 +51,11 @@ struct LogCall {
     HandlerObject* handler = nullptr;  // ours
   };
 
+  // Around what may log itself, where guards_reentry().
+  PyObject* begin_guard() const;
+  void end_guard(PyObject* guard) const;
+  // Whether encoding can neither fail nor run anybody's code.
+  bool is_surely_quiet() const;
   Audience audience(const LoggerView& logger_view) const;
   bool has_own_handle(PyObject* handler) const;
   bool add_handlers(PyObject* list, Audience& audience, bool& found) const;

@@ -4,8 +4,9 @@ namespace log_aggregator::python {
 namespace {
 
 constexpr const char* kNames[LogNames::kCount] = {
-    "disabled", "_cache", "name",       "filters",    "handlers", "propagate", "parent", "manager",
-    "exc_info", "extra",  "stack_info", "stacklevel", "handle",   "self",      "msg",    "level"};
+    "disabled", "_cache",   "name",         "filters",    "handlers",   "propagate", "parent",
+    "manager",  "exc_info", "extra",        "stack_info", "stacklevel", "handle",    "self",
+    "msg",      "level",    "_is_disabled", "_tls",       "in_progress"};
 
 }  // namespace
 

@@ -32,6 +32,9 @@ class LogNames {
     self,
     msg,
     level,
+    is_disabled,
+    tls,
+    in_progress,
     kCount
   };
 

@@ -11,7 +11,7 @@ namespace {
 // What an instance may have in the place of the class's.
 constexpr const char* kMethods[] = {"isEnabledFor", "getEffectiveLevel", "error",  "_log",
                                     "findCaller",   "makeRecord",        "handle", "filter",
-                                    "callHandlers"};
+                                    "callHandlers", "_is_disabled"};
 
 constexpr long kLevelStep = 10;
 

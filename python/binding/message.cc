@@ -84,6 +84,13 @@ bool MessageWriter::write(RecordWriter& writer, const Message& message) {
   return false;
 }
 
+bool MessageWriter::is_surely_quiet(const Message& message) {
+  if (!PyUnicode_CheckExact(message.msg) || message.mapping) return false;
+  if (message.count == 0) return true;
+  return is_plain_format(message.msg) && is_common(parsed(message.msg), message) &&
+         has_simple_arguments(parsed(message.msg), message);
+}
+
 bool MessageWriter::append(RecordWriter& writer, const Message& message) {
   Ref made;
   PyObject* msg = message.msg;
@@ -98,11 +105,7 @@ bool MessageWriter::append(RecordWriter& writer, const Message& message) {
   }
   const Format& format = parsed(msg);
   if (!is_common(format, message)) return append_formatted_by_python(writer, msg, message);
-  for (std::size_t i = 0; i < format.conversions.size(); ++i) {
-    if (!is_simple(format.conversions[i].kind, message.args[i])) {
-      return append_converted(writer, msg, message);
-    }
-  }
+  if (!has_simple_arguments(format, message)) return append_converted(writer, msg, message);
   return append_common(writer, format, message.args);
 }
 
@@ -145,6 +148,13 @@ bool MessageWriter::is_common(const Format& format, const Message& message) {
   }
   for (std::size_t i = 0; i < format.conversions.size(); ++i) {
     if (format.conversions[i].kind == 'd' && !PyLong_CheckExact(message.args[i])) return false;
+  }
+  return true;
+}
+
+bool MessageWriter::has_simple_arguments(const Format& format, const Message& message) {
+  for (std::size_t i = 0; i < format.conversions.size(); ++i) {
+    if (!is_simple(format.conversions[i].kind, message.args[i])) return false;
   }
   return true;
 }

@@ -32,6 +32,8 @@ class MessageWriter {
   // False with the Python error set that formatting raised; then nothing has been written. What the
   // arguments' own methods do is done once.
   bool write(RecordWriter& writer, const Message& message);
+  // Whether that can neither fail nor run anybody's code.
+  bool is_surely_quiet(const Message& message);
 
  private:
   // A format, taken apart and escaped. Formats are literals of the program as a rule: kept as
@@ -53,6 +55,7 @@ class MessageWriter {
   bool append_converted(RecordWriter& writer, PyObject* msg, const Message& message);
   static bool append_common(RecordWriter& writer, const Format& format, PyObject* const* args);
   static bool is_common(const Format& format, const Message& message);
+  static bool has_simple_arguments(const Format& format, const Message& message);
   const Format& parsed(PyObject* text);
   static bool parse(std::string_view text, Format& format);
 

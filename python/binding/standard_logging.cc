@@ -1,7 +1,10 @@
 #include "python/binding/standard_logging.h"
 
 #include <algorithm>
+#include <string>
 #include <string_view>
+
+#include "python/binding/text.h"
 
 namespace log_aggregator::python {
 namespace {
@@ -10,12 +13,34 @@ namespace {
 constexpr const char* kLoggerAttributes[] = {"name",     "disabled",  "_cache", "filters",
                                              "handlers", "propagate", "parent", "level"};
 
+// What the code of the functions that we stand for refers to, from 3.10.13 to 3.14.10, with the
+// guard against re-entry that some releases of 3.13 have. What refers to something else does
+// something else.
+constexpr std::string_view kKnownNames =
+    " AttributeError BaseException CRITICAL DEBUG ERROR Exception INFO KeyError LogRecord "
+    "Mapping NOTSET StringIO TypeError ValueError WARNING __dict__ __traceback__ _acquireLock "
+    "_cache _is_disabled _is_internal_frame _lock _log _logRecordFactory _releaseLock "
+    "_srcfile _startTime _tls abc args basename callHandlers close co_filename co_name "
+    "collections created current_process current_task current_thread currentframe disable "
+    "disabled emittedNoHandlerWarning error exc_info exc_text f_back f_code f_lineno filename "
+    "filter filters findCaller funcName get getEffectiveLevel getLevelName get_ident get_name "
+    "getattr getpid getvalue handle handlers hasattr in_progress int io isEnabledFor "
+    "isinstance lastResort len level levelname levelno lineno logAsyncioTasks "
+    "logMultiprocessing logProcesses logThreads makeRecord manager module modules msecs msg "
+    "name normcase os parent path pathname print_stack process processName propagate "
+    "raiseExceptions relativeCreated splitext stack_info stderr str sys taskName thread "
+    "threadName threading time time_ns traceback tuple type write ";
+
 // The attribute of the class, not of its metaclass's instances. Null, and no error, without one.
 Ref class_attribute(PyTypeObject* type, const char* name) {
   Ref value = Ref::steal(PyObject_GetAttrString(reinterpret_cast<PyObject*>(type), name));
   if (!value) PyErr_Clear();
   return value;
 }
+
+// A method of Logger in releases from 3.13.4 on, gone again in later ones: whether the logger is
+// disabled, or any logger is handing out a record in this thread.
+constexpr const char* kReentryGuard = "_is_disabled";
 
 // callHandlers() goes up "while c": a logger may say that it is false.
 bool may_be_false(PyTypeObject* type) {
@@ -31,6 +56,15 @@ bool is_as_compiled(PyCodeObject* code) {
   PyObject* const constants = code->co_consts;
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(constants); ++i) {
     if (PyCallable_Check(PyTuple_GET_ITEM(constants, i))) return false;
+  }
+  return true;
+}
+
+bool names_are_known(PyCodeObject* code) {
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(code->co_names); ++i) {
+    const Utf8 name(PyTuple_GET_ITEM(code->co_names, i));
+    const std::string word = ' ' + std::string(name.view()) + ' ';
+    if (kKnownNames.find(word) == std::string_view::npos) return false;
   }
   return true;
 }
@@ -127,6 +161,7 @@ bool StandardLogging::load() {
   complete = complete && time_.expect_builtin("time", "time");
 #endif
   if (!complete) return false;
+  guards_reentry_ = static_cast<bool>(class_attribute(logger_type(), kReentryGuard));
   functions_.clear();
   // An exchanged code is no change of the type.
   loggers_ = {};
@@ -149,7 +184,8 @@ bool StandardLogging::is_own_function(PyObject* object, const char* name) const 
   auto* const code = reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(object));
   return PyUnicode_Check(source_file_.get()) &&
          PyUnicode_Compare(code->co_filename, source_file_.get()) == 0 &&
-         PyUnicode_CompareWithASCIIString(code->co_name, name) == 0 && is_as_compiled(code);
+         PyUnicode_CompareWithASCIIString(code->co_name, name) == 0 && is_as_compiled(code) &&
+         names_are_known(code);
 }
 
 bool StandardLogging::is_standard_method(PyTypeObject* type, const char* name) const {
@@ -175,7 +211,8 @@ LoggerTraits StandardLogging::examine_logger(PyTypeObject* type) const {
                                    return is_data_descriptor(class_attribute(type, name).get());
                                  });
   const auto standard = [this, type](const char* name) { return is_standard_method(type, name); };
-  traits.checks_levels = standard("isEnabledFor") && standard("getEffectiveLevel");
+  traits.checks_levels = standard("isEnabledFor") && standard("getEffectiveLevel") &&
+                         (!guards_reentry_ || standard(kReentryGuard));
   traits.logs_errors = standard("error");
   traits.makes_records = standard("_log") && standard("findCaller") && standard("makeRecord");
   traits.hands_out_records = standard("handle") && standard("filter") && standard("callHandlers");

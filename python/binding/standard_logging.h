@@ -115,7 +115,11 @@ class StandardLogging {
   // Whether it is a NullHandler, which takes no notice of records.
   bool is_null_handler(PyObject* handler);
 
-  // A function of logging's own source file, with that name.
+  // Whether this logging ignores what is logged while a logger hands out a record in the same
+  // thread, as some releases of 3.13 do.
+  bool guards_reentry() const { return guards_reentry_; }
+
+  // A function of logging's own source file, with that name, that refers to what is known to us.
   bool is_own_function(PyObject* object, const char* name) const;
 
   // logging.Logger, logging.LogRecord
@@ -136,6 +140,7 @@ class StandardLogging {
   ModuleVariables logging_, threading_, time_, os_;
   Ref logger_, record_, null_handler_, level_names_, source_file_;
   std::vector<Ref> own_methods_;
+  bool guards_reentry_ = false;
   struct Function {
     Ref function;
     PyObject* code = nullptr;

@@ -452,6 +452,8 @@ TEST_F(ForkTest, forks_while_handlers_come_and_go) {
         const auto own = Handler::create(options_).value();
         if (own->log(kInfo, R"({"name":"own"})")) ++logged;
         own->check_connection();
+        own->close();
+        EXPECT_EQ(own->stats().dropped_total(), 0U) << own->stats().last_error;
         std::this_thread::sleep_for(milliseconds(5));
       }
     });

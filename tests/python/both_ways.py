@@ -57,6 +57,11 @@ def others_saw(logger: logging.Logger) -> list[dict[str, Any]]:
     return [seen for h in logger.handlers if isinstance(h, Collector) for seen in h.seen()]
 
 
+# Releases of 3.13 from 3.13.4 on, and no later version: what is logged while a logger hands out a
+# record in the same thread is ignored.
+IGNORES_REENTRY = hasattr(logging.Logger, "_is_disabled")
+
+
 @dataclass
 class Outcome:
     """What came of some log calls."""

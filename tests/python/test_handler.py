@@ -15,6 +15,7 @@ import pytest
 import log_aggregator_handler
 from log_aggregator_handler import LogAggregatorHandler
 from log_aggregator_handler.testing import LogApi
+from python.both_ways import IGNORES_REENTRY
 
 
 def threads():
@@ -191,7 +192,8 @@ def test_an_argument_whose_str_logs_is_delivered_with_its_own_record(shipped, lo
             return "chatty"
 
     records = shipped(lambda log: log.info("outer %s", Chatty()))
-    assert [record["message"] for record in records] == ["inner", "outer chatty"]
+    inner = [] if IGNORES_REENTRY else ["inner"]
+    assert [record["message"] for record in records] == [*inner, "outer chatty"]
 
 
 def test_an_extra_whose_repr_logs_is_delivered_with_its_own_record(shipped, logger):
@@ -201,8 +203,9 @@ def test_an_extra_whose_repr_logs_is_delivered_with_its_own_record(shipped, logg
             return "chatty"
 
     records = shipped(lambda log: log.info("outer", extra={"x": [0, Chatty(), 3]}))
-    assert [record["message"] for record in records] == ["inner", "outer"]
-    assert records[1]["extra"] == {"x": [0, "chatty", 3]}
+    inner = [] if IGNORES_REENTRY else ["inner"]
+    assert [record["message"] for record in records] == [*inner, "outer"]
+    assert records[-1]["extra"] == {"x": [0, "chatty", 3]}
 
 
 def test_an_argument_that_logs_itself_for_ever_ends_and_harms_nothing(
