@@ -34,9 +34,6 @@ struct LogCall {
   bool has_doubled_argument(PyObject* keywords) const;
   // False where a keyword is unknown or its value unusual.
   bool read_keywords(PyObject* const* values, PyObject* keywords);
-  // Whether the extras are such as logging lets into a record.
-  bool read_exc_info(PyObject* value);
-  bool extra_is_usual() const;
 
   // Takes the fast way or the one with a record. Null without an error: neither can be taken, and
   // nothing has happened.
@@ -51,6 +48,9 @@ struct LogCall {
     HandlerObject* handler = nullptr;  // ours
   };
 
+  bool read_exc_info(PyObject* value);
+  // Whether the extras are such as logging lets into a record.
+  bool extra_is_usual() const;
   // Around what may log itself, where guards_reentry().
   PyObject* begin_guard() const;
   void end_guard(PyObject* guard) const;

@@ -22,8 +22,8 @@ namespace log_aggregator {
 namespace {
 
 constexpr std::size_t kMaxAnswerBytes = 4 << 20;
-// A body of the usual length in few steps: over loopback, from 64 KiB to 1 MiB, each step costs, and
-// no more is gained from here on.
+// A body of the usual length in few steps: over loopback, from 64 KiB to 1 MiB, each step costs,
+// and no more is gained from here on.
 constexpr long kUploadBufferBytes = 512 << 10;
 constexpr std::chrono::milliseconds kLongestPoll = std::chrono::hours(1);
 
