@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <iterator>
 #include <utility>
 
 #include "src/base/uuid.h"
@@ -23,9 +24,14 @@ constexpr std::size_t kPopulateAgainBytes = 128 << 10;
 // Memory of segments behind the reader that stays, so that a reader at full speed never loads.
 constexpr std::size_t kResidentBytes = 4 << 20;
 
-// Segments in memory that stay when they are settled. A queue whose length swings would otherwise
-// give memory back only to ask for it again, and the log calls pay for each of its pages anew.
+// Segments that stay when they are settled, but one file of any size. A queue whose length swings
+// would otherwise give them back only to ask for them again, and the log calls pay for each of
+// their pages anew.
 constexpr std::size_t kSparesInMemory = 3;
+constexpr std::size_t kSpareFileBytes = 4 << 20;
+
+// Memory that stays to load segments into.
+constexpr std::size_t kMemoryToLoadBytes = 2 << 20;
 
 // Between two tries to begin a file that the disk refuses.
 constexpr std::chrono::seconds kDiskPause{1};
@@ -172,7 +178,7 @@ Segment* Journal::segment_for(std::size_t payload_bytes) {
     return begin_segment(payload_bytes);
   }
   // Back to files as soon as the disk takes them again.
-  const bool file_is_ready = plan_ && spare_ && !segments_.back()->in_file();
+  const bool file_is_ready = plan_ && !spares_.empty() && !segments_.back()->in_file();
   return file_is_ready ? begin_segment(payload_bytes) : segments_.back().get();
 }
 
@@ -194,13 +200,23 @@ Segment* Journal::begin_segment(std::size_t payload_bytes) {
 }
 
 std::unique_ptr<Segment> Journal::take_spare(std::size_t needed) {
-  if (spare_ && spare_->capacity() >= needed) return std::move(spare_);
-  // The numbers of files are in the order of their use: one that is passed over is not used later.
-  if (spare_) retire(std::move(spare_));
-  if (spares_.empty() || spares_.back()->capacity() < needed) return nullptr;
-  std::unique_ptr<Segment> spare = std::move(spares_.back());
-  spares_.pop_back();
-  return spare;
+  if (spares_.empty()) return nullptr;
+  if (spares_.front()->capacity() >= needed) {
+    std::unique_ptr<Segment> spare = std::move(spares_.front());
+    spares_.pop_front();
+    return spare;
+  }
+  // The numbers of files are in the order of their use: those passed over are not used later.
+  if (plan_) {
+    for (auto& spare : spares_) retire(std::move(spare));
+    spares_.clear();
+  }
+  return nullptr;
+}
+
+std::size_t Journal::most_spares() const {
+  if (!plan_) return kSparesInMemory;
+  return std::max<std::size_t>(1, kSpareFileBytes / limits_.segment_bytes);
 }
 
 std::unique_ptr<Segment> Journal::new_file_segment(std::size_t needed) {
@@ -280,7 +296,7 @@ void Journal::close_descriptors_in_child() {
   spool_->close_in_child();
   for (const auto& segment : segments_) segment->close_in_child();
   for (const auto& segment : retired_) segment->close_in_child();
-  if (spare_) spare_->close_in_child();
+  for (const auto& segment : spares_) segment->close_in_child();
 }
 
 // ---- reading
@@ -341,7 +357,12 @@ Journal::Amount Journal::unread() {
 
 // Back from the file, with what has become of it there. False where it cannot be read now.
 bool Journal::load(Segment& segment) {
-  auto file = spool_->load_segment(segment.id().number);
+  SegmentMemory settled;
+  if (!memory_to_load_.empty()) {
+    settled = std::move(memory_to_load_.back());
+    memory_to_load_.pop_back();
+  }
+  auto file = spool_->load_segment(segment.id().number, std::move(settled));
   if (!file.ok() && file.status().code() != StatusCode::not_found) return false;
   SegmentMemory memory = file.ok() ? std::move(file->memory) : SegmentMemory::anonymous(1);
   if (memory.data() == nullptr) return false;
@@ -424,8 +445,8 @@ std::unique_ptr<Segment> Journal::retire(std::unique_ptr<Segment> segment) {
     return nullptr;
   }
   const bool large = segment->capacity() >= 2 * limits_.segment_bytes;
-  if (!plan_ && !large && spares_.size() < kSparesInMemory) {
-    spares_.push_back(std::move(segment));
+  if (!plan_ && !large && spares_.size() < most_spares()) {
+    spares_.push_front(std::move(segment));
     return nullptr;
   }
   memory_bytes_ -= segment->capacity();
@@ -453,7 +474,7 @@ Clock::TimePoint Journal::maintain(Clock::TimePoint now) {
   sync_due(now);
   const MutexLock lock(mutex_);
   auto due = kNever;
-  if (disk_refuses_ && !spare_ && !closed_) due = next_try_;
+  if (disk_refuses_ && spares_.empty() && !closed_) due = next_try_;
   const bool unsynced = std::max(durable_through_, settled_through_) < last_sequence_;
   if (plan_->durability == Durability::power && unsynced) due = std::min(due, next_sync_);
   return due;
@@ -506,42 +527,78 @@ void Journal::park_distant() {
 // that the loss of one makes nothing seem lost that was settled.
 void Journal::reuse_or_remove_retired() {
   std::vector<std::unique_ptr<Segment>> retired;
-  bool want_spare = false;
-  std::uint64_t number = 0;
+  std::size_t wanted = 0;    // as spares
+  std::uint64_t number = 0;  // of the last of them
   {
     const MutexLock lock(mutex_);
     if (retired_.empty()) return;
     retired.swap(retired_);
-    want_spare = !spare_ && !closed_;
-    if (want_spare) number = ++last_number_;
+    if (!closed_) wanted = std::min(retired.size(), most_spares() - spares_.size());
+    number = last_number_ += wanted;
   }
   for (int slot = 0; slot < 2; ++slot) {
     save_cursor();
     if (plan_->durability == Durability::power) static_cast<void>(spool_->sync_cursor());
   }
-  std::unique_ptr<Segment> spare;
+  std::vector<std::unique_ptr<Segment>> spares;
   for (auto& segment : retired) {
     const std::uint64_t old_number = segment->id().number;
-    // What has been written anew lies in another file than its memory.
-    const bool fits = segment->writes_to_file() && !segment->sync_failed() &&
-                      segment->capacity() == limits_.segment_bytes;
-    if (want_spare && !spare && fits && spool_->rename_segment(old_number, number).ok()) {
-      segment->name(spool_->segment_id(number));
-      segment->populate(0, kPopulateBytes);
-      spare = std::move(segment);
+    keep_memory(*segment);
+    std::unique_ptr<Segment> spare;
+    if (spares.size() < wanted) {
+      spare = reuse(std::move(segment), number - wanted + 1 + spares.size());
+    }
+    if (spare) {
+      spares.push_back(std::move(spare));
     } else {
       static_cast<void>(spool_->remove_segment(old_number));
     }
   }
-  if (!spare) return;
+  if (spares.empty()) return;
   const MutexLock lock(mutex_);
   // The appender may have begun a file of a higher number meanwhile.
-  if (number == last_number_ && !spare_) {
+  if (number == last_number_) {
     disk_refuses_ = false;
-    spare_ = std::move(spare);
+    std::move(spares.begin(), spares.end(), std::back_inserter(spares_));
   } else {
-    retired_.push_back(std::move(spare));
+    std::move(spares.begin(), spares.end(), std::back_inserter(retired_));
   }
+}
+
+// Of a segment that was loaded to be read, for the next one.
+void Journal::keep_memory(Segment& segment) {
+  if (segment.writes_to_file() || !segment.in_memory()) return;
+  if ((memory_to_load_.size() + 1) * segment.capacity() > kMemoryToLoadBytes) return;
+  memory_to_load_.push_back(segment.park());
+}
+
+// Its file for another life, under this number; null where it is of no use for that.
+std::unique_ptr<Segment> Journal::reuse(std::unique_ptr<Segment> segment, std::uint64_t number) {
+  const std::uint64_t old_number = segment->id().number;
+  // What has been written anew lies in another file than its memory.
+  if (segment->sync_failed() || segment->capacity() != limits_.segment_bytes) return nullptr;
+  if (segment->writes_to_file()) {
+    if (!spool_->rename_segment(old_number, number).ok()) return nullptr;
+    segment->name(spool_->segment_id(number));
+    segment->populate(0, kPopulateBytes);
+  } else {
+    auto reopened = make_ready(
+        spool_->reopen_segment(old_number, number, limits_.segment_bytes, plan_->mapped));
+    segment = reopened.ok() ? std::move(*reopened) : nullptr;
+  }
+  return segment;
+}
+
+// With its pages, or not at all.
+Result<std::unique_ptr<Segment>> Journal::make_ready(Result<std::unique_ptr<Segment>> made) {
+  if (!made.ok()) return made;
+  Segment& segment = **made;
+  if (Status filled = segment.fill(); !filled.ok()) {
+    static_cast<void>(spool_->remove_segment(segment.id().number));
+    return filled;
+  }
+  segment.populate(0, kPopulateBytes);
+  return made;
 }
 
 bool Journal::needs_spare(Clock::TimePoint now) const {
@@ -556,32 +613,31 @@ void Journal::prepare_spare(Clock::TimePoint now) {
   std::uint64_t number = 0;
   {
     const MutexLock lock(mutex_);
-    if (spare_ || closed_ || !needs_spare(now)) return;
+    if (!spares_.empty() || closed_ || !needs_spare(now)) return;
     number = ++last_number_;
     if (!spool_->is_open()) {  // the appender may be about to open it
       disk_refuses_ = false;
-      spare_ = new_file_segment(0);
+      if (auto spare = new_file_segment(0)) spares_.push_back(std::move(spare));
       next_try_ = now + kDiskPause;
       return;
     }
   }
-  auto made = spool_->create_segment(number, limits_.segment_bytes, plan_->mapped);
-  if (made.ok()) (*made)->populate(0, kPopulateBytes);
+  auto made = make_ready(spool_->create_segment(number, limits_.segment_bytes, plan_->mapped));
   const MutexLock lock(mutex_);
   if (!made.ok()) {
     disk_refuses_ = true;
     next_try_ = now + kDiskPause;
     note_trouble(made.status());
-  } else if (number == last_number_ && !spare_) {
+  } else if (number == last_number_) {
     disk_refuses_ = false;
-    spare_ = std::move(*made);
+    spares_.push_back(std::move(*made));
   } else {
     retired_.push_back(std::move(*made));
   }
 }
 
 void Journal::populate_ahead() {
-  const Segment* last = nullptr;
+  Segment* last = nullptr;
   {
     const MutexLock lock(mutex_);
     if (segments_.empty() || !segments_.back()->in_file()) return;
@@ -594,7 +650,7 @@ void Journal::populate_ahead() {
   const bool whole = until == last->capacity();
   wake_at_offset_ =
       whole ? std::max(last->capacity() / 2, last->end_offset() + 1) : until - kPopulateAgainBytes;
-  if (whole && spare_) wake_at_offset_ = SIZE_MAX;
+  if (whole && !spares_.empty()) wake_at_offset_ = SIZE_MAX;
 }
 
 void Journal::sync_due(Clock::TimePoint now) {
@@ -684,13 +740,12 @@ Journal::Leftover Journal::finish() {
   const MutexLock lock(mutex_);
   finished_ = true;
   if (plan_ && spool_->is_open()) {
-    if (spare_) retired_.push_back(std::move(spare_));
+    for (auto& spare : spares_) retired_.push_back(std::move(spare));
     for (const auto& segment : retired_) {
       static_cast<void>(spool_->remove_segment(segment->id().number));
     }
     leftover.spooled > 0 ? spool_->release() : spool_->discard();
   }
-  spare_.reset();
   spares_.clear();
   retired_.clear();
   segments_.clear();

@@ -171,6 +171,7 @@ class Journal final : public Source {
   std::vector<std::unique_ptr<Segment>> retire_settled() REQUIRES(mutex_);
   std::unique_ptr<Segment> retire(std::unique_ptr<Segment> segment) REQUIRES(mutex_);
   std::unique_ptr<Segment> take_spare(std::size_t needed) REQUIRES(mutex_);
+  std::size_t most_spares() const;
   bool find_more() EXCLUDES(mutex_);
   bool load(Segment& segment) EXCLUDES(mutex_);
   std::uint64_t drop_memory_segments() REQUIRES(mutex_);
@@ -180,6 +181,9 @@ class Journal final : public Source {
   void save_cursor() EXCLUDES(mutex_);
   void park_distant() EXCLUDES(mutex_);
   void reuse_or_remove_retired() EXCLUDES(mutex_);
+  std::unique_ptr<Segment> reuse(std::unique_ptr<Segment> segment, std::uint64_t number);
+  void keep_memory(Segment& segment);
+  Result<std::unique_ptr<Segment>> make_ready(Result<std::unique_ptr<Segment>> made);
   void prepare_spare(Clock::TimePoint now) EXCLUDES(mutex_);
   bool needs_spare(Clock::TimePoint now) const REQUIRES(mutex_);
   void populate_ahead() EXCLUDES(mutex_);
@@ -206,15 +210,14 @@ class Journal final : public Source {
   std::uint64_t accepted_ GUARDED_BY(mutex_) = 0;
   std::uint64_t delivered_ GUARDED_BY(mutex_) = 0;
   Amount pending_ GUARDED_BY(mutex_);
-  // In memory, for the next need: pages that are there already.
-  std::vector<std::unique_ptr<Segment>> spares_ GUARDED_BY(mutex_);
+  // For the next needs, whose pages are there already; files in the order of their numbers.
+  std::deque<std::unique_ptr<Segment>> spares_ GUARDED_BY(mutex_);
   DropCounts dropped_ GUARDED_BY(mutex_){};
   std::atomic<std::uint64_t> news_{0};  // written under the mutex
 
   // With a spool.
-  std::unique_ptr<Segment> spare_ GUARDED_BY(mutex_);  // the file for the next need
-  std::uint64_t last_number_ GUARDED_BY(mutex_) = 0;   // of segments
-  std::size_t memory_bytes_ GUARDED_BY(mutex_) = 0;    // of segments that are in no file
+  std::uint64_t last_number_ GUARDED_BY(mutex_) = 0;  // of segments
+  std::size_t memory_bytes_ GUARDED_BY(mutex_) = 0;   // of segments that are in no file
   std::vector<std::unique_ptr<Segment>> retired_
       GUARDED_BY(mutex_);                         // settled or evicted, in files
   bool disk_refuses_ GUARDED_BY(mutex_) = false;  // the last try to begin a file failed
@@ -238,6 +241,7 @@ class Journal final : public Source {
   Amount stepped_over_;          // by advance(), not told to unread() yet
   Clock::TimePoint next_try_{};  // to begin a file after the disk has refused one
   Clock::TimePoint next_sync_{};
+  std::vector<SegmentMemory> memory_to_load_;  // of loaded segments that are settled
 };
 
 }  // namespace log_aggregator

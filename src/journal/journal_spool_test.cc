@@ -228,6 +228,51 @@ INSTANTIATE_TEST_SUITE_P(Kinds, JournalSpoolTest,
 
 class JournalDiskTest : public JournalSpoolTest {};
 
+TEST_P(JournalDiskTest, files_of_settled_segments_are_used_again) {
+  append_many(100);
+  read_and_deliver();
+  maintain();
+  const std::uint64_t opened = fake_.calls(Call::open);
+  for (int round = 0; round < 3; ++round) {
+    append_many(90);
+    maintain();
+    read_and_deliver(round < 2 ? 90 : 0);
+    maintain();
+  }
+  EXPECT_EQ(fake_.calls(Call::open), opened);
+  EXPECT_EQ(fake_.calls(Call::remove), 0U);
+  kill();
+  EXPECT_EQ(recover().records, taken_from(100 + 2 * 90));
+}
+
+TEST_P(JournalDiskTest, files_of_segments_that_were_parked_are_used_again) {
+  open_large();
+  append_many(3'000, 3'000);
+  maintain();
+  read_and_deliver(1'500);
+  maintain();
+  append_many(1'300, 3'000);  // in the files of those that were not parked
+  read_and_deliver(1'400);
+  maintain();
+  const std::uint64_t opened = fake_.calls(Call::open);
+  append_many(1'000, 3'000);
+  EXPECT_EQ(fake_.calls(Call::open), opened);
+  kill();
+  EXPECT_EQ(recover().records, taken_from(2'900));
+}
+
+TEST_P(JournalDiskTest, a_file_that_cannot_be_written_is_not_made_ready) {
+  append_many(10);
+  fake_.fail(Call::write);
+  maintain();
+  EXPECT_EQ(journal_->take_trouble().empty(), !GetParam().mapped);
+  fake_.fail(Call::write, 0);
+  maintain();
+  append_many(20);
+  kill();
+  EXPECT_EQ(recover().records, taken_);
+}
+
 TEST_P(JournalDiskTest, a_full_disk_makes_records_stay_in_memory_until_it_is_mended) {
   append_many(10);
   maintain();

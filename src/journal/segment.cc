@@ -21,6 +21,10 @@ static_assert(std::endian::native == std::endian::little, "the format is little-
 constexpr std::array<char, 8> kMagic = {'L', 'o', 'g', 'A', 'S', 'e', 'g', '1'};
 constexpr std::uint32_t kVersion = 1;
 
+// How much is written at once to fill a file. Linux makes one large folio for each of these pieces,
+// where a page fault makes 4 KiB: pages come at a third of the cost, on ext4 of Linux 6.18.
+constexpr std::size_t kFillBytes = 64 << 10;
+
 #if !defined(MADV_POPULATE_WRITE)
 constexpr int MADV_POPULATE_WRITE = 23;  // since Linux 5.14; older kernels refuse it
 #endif
@@ -38,6 +42,13 @@ std::size_t page_bytes() {
 template <typename T>
 std::string_view bytes_of(const T& value, std::size_t bytes) {
   return {reinterpret_cast<const char*>(&value), bytes};
+}
+
+// Two fields as they lie in memory. The checksum reads eight bytes at a time; of fields that were
+// written by themselves just before, the processor lets it wait until all that was written earlier
+// has left its store buffer, the payload's copy included: 30 ns a record.
+constexpr std::uint64_t word_of(std::uint32_t first, std::uint32_t second) {
+  return first | std::uint64_t{second} << 32;
 }
 
 template <typename T>
@@ -133,6 +144,7 @@ std::unique_ptr<Segment> Segment::create_written(std::unique_ptr<File> file, std
 void Segment::name(const SegmentId& id) {
   id_ = id;
   seed_ = id.seed();
+  populated_ = 0;
 }
 
 Status Segment::begin(std::uint64_t first_sequence, std::int64_t now_ns) {
@@ -167,19 +179,20 @@ bool Segment::append(const RecordView& record) {
   const std::size_t offset = end_offset();
   const std::size_t end = offset + frame_bytes(record.payload.size());
   char* const frame = memory_.data() + offset;
-  FrameHeader header{.length = static_cast<std::uint32_t>(record.payload.size()),
-                     .severity = record.severity,
-                     .sequence = record.sequence,
-                     .time_ns = record.time_ns,
-                     .payload_checksum = 0,
-                     .checksum = 0};
+  // A FrameHeader.
+  std::array<std::uint64_t, sizeof(FrameHeader) / sizeof(std::uint64_t)> header = {
+      word_of(static_cast<std::uint32_t>(record.payload.size()),
+              static_cast<std::uint32_t>(record.severity)),
+      record.sequence, static_cast<std::uint64_t>(record.time_ns), 0};
   if (in_file_) {
-    header.payload_checksum = crc32c(record.payload, seed_);
-    header.checksum = checksum_of(header, seed_);
+    const std::uint32_t payload_checksum = crc32c(record.payload, seed_);
+    header.back() = payload_checksum;
+    const std::uint32_t checksum = crc32c(bytes_of(header, offsetof(FrameHeader, checksum)), seed_);
+    header.back() = word_of(payload_checksum, checksum);
     std::memset(memory_.data() + end - kFrameAlignment, 0, kFrameAlignment);
   }
   std::memcpy(frame + sizeof header, record.payload.data(), record.payload.size());
-  std::memcpy(frame, &header, sizeof header);
+  std::memcpy(frame, header.data(), sizeof header);
   if (written_ && !write_through(offset, end - offset).ok()) return false;
   last_sequence_ = record.sequence;
   ++levels_[drop_level(record.severity)];
@@ -200,11 +213,12 @@ Status Segment::write_through(std::size_t offset, std::size_t bytes) {
 }
 
 void Segment::set_hint(std::size_t end) {
-  CommitHint hint{.length = static_cast<std::uint32_t>(end),
-                  .records = static_cast<std::uint32_t>(records()),
-                  .checksum = 0};
-  hint.checksum = checksum_of(hint, seed_);
-  std::memcpy(memory_.data() + kCommitHintOffset, &hint, sizeof hint);
+  const auto records = static_cast<std::uint32_t>(last_sequence_ + 1 - first_sequence_);
+  const std::uint64_t both = word_of(static_cast<std::uint32_t>(end), records);
+  const std::uint32_t checksum = crc32c(bytes_of(both, sizeof both), seed_);
+  char* const hint = memory_.data() + kCommitHintOffset;
+  std::memcpy(hint, &both, sizeof both);
+  std::memcpy(hint + offsetof(CommitHint, checksum), &checksum, sizeof checksum);
 }
 
 bool Segment::read(std::size_t offset, RecordView& record, std::size_t& end_offset) const {
@@ -215,13 +229,21 @@ bool Segment::read(std::size_t offset, RecordView& record, std::size_t& end_offs
 
 // ---- a segment in a file
 
-std::size_t Segment::populate(std::size_t end, std::size_t ahead) const {
+Status Segment::fill() {
+  static constexpr std::array<char, kFillBytes> kZeros{};
+  Status filled;
+  for (std::size_t at = 0; memory_.is_mapped() && filled.ok() && at < capacity_; at += kFillBytes) {
+    filled = memory_.file()->write(at, {kZeros.data(), std::min(kFillBytes, capacity_ - at)});
+  }
+  return filled;
+}
+
+std::size_t Segment::populate(std::size_t end, std::size_t ahead) {
   const std::size_t until = std::min(round_up(end + ahead, page_bytes()), capacity_);
-  if (!memory_.is_mapped()) return until;
-  // The header's page is written to with each record.
-  ::madvise(memory_.data(), page_bytes(), MADV_POPULATE_WRITE);
-  const std::size_t from = end / page_bytes() * page_bytes();
+  const std::size_t from = std::max(end / page_bytes() * page_bytes(), populated_);
+  if (!memory_.is_mapped() || from >= until) return until;
   ::madvise(memory_.data() + from, until - from, MADV_POPULATE_WRITE);
+  populated_ = until;
   return until;
 }
 

@@ -175,9 +175,12 @@ class Segment {
 
   // ---- a segment in a file
 
+  // Fills the file of a mapped segment with zeros, so that its pages are there and can be written.
+  // Before the next life.
+  Status fill();
   // Makes the pages behind `end` present and writable up to `ahead` further, so that the next
-  // appends meet no page fault; returns up to where. Any thread.
-  std::size_t populate(std::size_t end, std::size_t ahead) const;
+  // appends meet no page fault; returns up to where. Each page once in a life.
+  std::size_t populate(std::size_t end, std::size_t ahead);
   // What is committed is on the disk when this is ok. Once that has failed, it fails for ever: the
   // system may call pages clean that it has not written, so that a second try proves nothing.
   Status sync();
@@ -200,7 +203,9 @@ class Segment {
   const bool in_file_;
   SegmentMemory memory_;
   std::unique_ptr<File> written_;  // where each record is written to, if anywhere
-  bool sync_failed_ = false;       // written and read by the thread that syncs
+  // Used by the thread that populates and syncs.
+  std::size_t populated_ = 0;
+  bool sync_failed_ = false;
 
   // Written and read under the journal's lock. The appender writes to these with each record, the
   // worker looks at what stands above: not on one cache line.

@@ -189,8 +189,14 @@ std::string Spool::segment_path(std::uint64_t number) const {
 Result<std::unique_ptr<Segment>> Spool::create_segment(std::uint64_t number, std::size_t bytes,
                                                        bool mapped) {
   if (Status opened = open(); !opened.ok()) return opened;
+  return open_segment(number, bytes, mapped, Files::Open::to_create);
+}
+
+// Removes the file again where that fails.
+Result<std::unique_ptr<Segment>> Spool::open_segment(std::uint64_t number, std::size_t bytes,
+                                                     bool mapped, Files::Open how) {
   const std::string name = segment_path(number);
-  auto file = files_.open(name, Files::Open::to_create);
+  auto file = files_.open(name, how);
   if (!file.ok()) return file.status();
   Status reserved = mapped ? (*file)->reserve(bytes) : Status();
   if (reserved.ok()) {
@@ -210,6 +216,14 @@ Status Spool::rename_segment(std::uint64_t from, std::uint64_t to) {
   return files_.rename(segment_path(from), segment_path(to));
 }
 
+Result<std::unique_ptr<Segment>> Spool::reopen_segment(std::uint64_t from, std::uint64_t to,
+                                                       std::size_t bytes, bool mapped) {
+  if (Status renamed = rename_segment(from, to); !renamed.ok()) return renamed;
+  auto segment = open_segment(to, bytes, mapped, Files::Open::to_write);
+  if (!segment.ok()) static_cast<void>(remove_segment(to));
+  return segment;
+}
+
 Status Spool::rewrite_segment(std::uint64_t number, std::string_view image, std::size_t bytes) {
   const std::string name = segment_path(number);
   const std::string fresh = name + std::string(kNewSuffix);
@@ -227,17 +241,18 @@ Status Spool::rewrite_segment(std::uint64_t number, std::string_view image, std:
 
 Status Spool::remove_segment(std::uint64_t number) { return files_.remove(segment_path(number)); }
 
-Result<Spool::Loaded> Spool::load_segment(std::uint64_t number) {
+Result<Spool::Loaded> Spool::load_segment(std::uint64_t number, SegmentMemory memory) {
   auto file = files_.open(segment_path(number), Files::Open::to_read);
   if (!file.ok()) return file.status();
   const auto size = (*file)->size();
   if (!size.ok()) return size.status();
   if (*size > kMaxSegmentFile) return Status(StatusCode::not_found, "no segment: too large");
-  Loaded loaded;
+  Loaded loaded{.memory = std::move(memory), .bytes = static_cast<std::size_t>(*size)};
   // One byte more, so that an empty file has memory, too.
-  loaded.memory = SegmentMemory::anonymous(static_cast<std::size_t>(*size) + 1);
+  if (loaded.memory.size() <= loaded.bytes) {
+    loaded.memory = SegmentMemory::anonymous(loaded.bytes + 1);
+  }
   if (loaded.memory.data() == nullptr) return Status(StatusCode::out_of_memory, "no memory");
-  loaded.bytes = static_cast<std::size_t>(*size);
   const Status read = read_what_can_be(**file, loaded.memory.data(), loaded.bytes);
   if (!read.ok()) return read;
   return loaded;

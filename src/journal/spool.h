@@ -61,15 +61,19 @@ class Spool {
                                                   bool mapped);
   // Gives the file of an old segment to a new number.
   Status rename_segment(std::uint64_t from, std::uint64_t to);
+  // Likewise, and opens it as create_segment does.
+  Result<std::unique_ptr<Segment>> reopen_segment(std::uint64_t from, std::uint64_t to,
+                                                  std::size_t bytes, bool mapped);
   // Puts a segment's file anew in place of the one that could not be synced, and syncs it.
   Status rewrite_segment(std::uint64_t number, std::string_view image, std::size_t bytes);
   Status remove_segment(std::uint64_t number);
-  // The whole file, in memory of its own; zeros where the disk cannot read it.
+  // The whole file, in `memory` if that is large enough, else in memory of its own; zeros where the
+  // disk cannot read it.
   struct Loaded {
     SegmentMemory memory;
     std::size_t bytes = 0;
   };
-  Result<Loaded> load_segment(std::uint64_t number);
+  Result<Loaded> load_segment(std::uint64_t number, SegmentMemory memory = {});
   // In ascending order.
   Result<std::vector<std::uint64_t>> segment_numbers();
 
@@ -93,6 +97,8 @@ class Spool {
   Status make(const std::string& directory);
   Status take_lock(const std::string& directory, Files::Open how);
   Status open_cursor(const std::string& directory);
+  Result<std::unique_ptr<Segment>> open_segment(std::uint64_t number, std::size_t bytes,
+                                                bool mapped, Files::Open how);
   bool read_slot(int place, void* slot, std::size_t bytes);
   Status remove_segments();
   std::string path(std::string_view name) const { return directory_ + '/' + std::string(name); }

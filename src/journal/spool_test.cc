@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -184,12 +185,37 @@ TEST_F(SpoolTest, only_names_of_segments_are_segments) {
   EXPECT_THAT(spool_->segment_numbers().value(), ElementsAre(1, 255));
 }
 
+TEST_F(SpoolTest, a_segment_is_loaded_into_memory_that_is_large_enough) {
+  make();
+  const std::string bytes(2 * 4096, 'x');
+  files_.write_file(path("0000000000000002.segment"), bytes);
+  for (const std::size_t size : {bytes.size(), bytes.size() + 1, 4 * bytes.size()}) {
+    const auto file = spool_->load_segment(2, SegmentMemory::anonymous(size));
+    ASSERT_TRUE(file.ok());
+    EXPECT_GT(file->memory.size(), file->bytes);
+    EXPECT_EQ(std::string(file->memory.data(), file->bytes), bytes);
+  }
+}
+
+TEST_F(SpoolTest, a_segment_that_cannot_be_opened_again_is_not_left_under_its_new_number) {
+  make();
+  files_.fail(Call::reserve);
+  EXPECT_FALSE(spool_->reopen_segment(1, 2, kBytes, true).ok());
+  files_.fail(Call::reserve, 0);
+  EXPECT_THAT(spool_->segment_numbers().value(), IsEmpty());
+  EXPECT_FALSE(spool_->reopen_segment(1, 2, kBytes, true).ok());
+}
+
 TEST_F(SpoolTest, a_bad_place_on_the_disk_costs_what_lies_there) {
   make();
   files_.write_file(path("0000000000000002.segment"), std::string(3 * 4096, 'x'));
   files_.fail(Call::read, 2);  // the whole, and its first piece
-  const auto file = spool_->load_segment(2);
+  SegmentMemory used = SegmentMemory::anonymous(3 * 4096 + 1);
+  std::memset(used.data(), 'y', used.size());
+  const char* const place = used.data();
+  const auto file = spool_->load_segment(2, std::move(used));
   ASSERT_TRUE(file.ok());
+  EXPECT_EQ(file->memory.data(), place);
   EXPECT_EQ(file->bytes, 3U * 4096);
   EXPECT_EQ(std::string(file->memory.data(), file->bytes),
             std::string(4096, '\0') + std::string(2 * 4096, 'x'));
