@@ -16,8 +16,9 @@ constexpr int kWarning = 30;
 // What a record costs beside its payload, at most: the frame's header and its padding.
 constexpr std::uint64_t kFrameOverheadBytes = sizeof(FrameHeader) + kFrameAlignment;
 
-// How far ahead of the appender pages are kept present, and how little of that may be left when the
-// worker is woken to go on.
+// How many pages a file that is made ready has present, and how far ahead of the appender they are
+// kept so; how little of that may be left when the worker is woken to go on.
+constexpr std::size_t kPopulateAtFirstBytes = 1 << 20;
 constexpr std::size_t kPopulateBytes = 256 << 10;
 constexpr std::size_t kPopulateAgainBytes = 128 << 10;
 
@@ -28,7 +29,7 @@ constexpr std::size_t kResidentBytes = 4 << 20;
 // would otherwise give them back only to ask for them again, and the log calls pay for each of
 // their pages anew.
 constexpr std::size_t kSparesInMemory = 3;
-constexpr std::size_t kSpareFileBytes = 4 << 20;
+constexpr std::size_t kSpareFileBytes = 3 << 20;
 
 // Memory that stays to load segments into.
 constexpr std::size_t kMemoryToLoadBytes = 2 << 20;
@@ -580,7 +581,7 @@ std::unique_ptr<Segment> Journal::reuse(std::unique_ptr<Segment> segment, std::u
   if (segment->writes_to_file()) {
     if (!spool_->rename_segment(old_number, number).ok()) return nullptr;
     segment->name(spool_->segment_id(number));
-    segment->populate(0, kPopulateBytes);
+    segment->populate(0, kPopulateAtFirstBytes);
   } else {
     auto reopened = make_ready(
         spool_->reopen_segment(old_number, number, limits_.segment_bytes, plan_->mapped));
@@ -597,7 +598,7 @@ Result<std::unique_ptr<Segment>> Journal::make_ready(Result<std::unique_ptr<Segm
     static_cast<void>(spool_->remove_segment(segment.id().number));
     return filled;
   }
-  segment.populate(0, kPopulateBytes);
+  segment.populate(0, kPopulateAtFirstBytes);
   return made;
 }
 

@@ -241,8 +241,8 @@ Status Segment::fill() {
 std::size_t Segment::populate(std::size_t end, std::size_t ahead) {
   const std::size_t until = std::min(round_up(end + ahead, page_bytes()), capacity_);
   const std::size_t from = std::max(end / page_bytes() * page_bytes(), populated_);
-  if (!memory_.is_mapped() || from >= until) return until;
-  ::madvise(memory_.data() + from, until - from, MADV_POPULATE_WRITE);
+  if (from >= until) return populated_;
+  if (memory_.is_mapped()) ::madvise(memory_.data() + from, until - from, MADV_POPULATE_WRITE);
   populated_ = until;
   return until;
 }
