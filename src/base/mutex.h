@@ -42,7 +42,7 @@ class CAPABILITY("mutex") Mutex {
   void unlock() RELEASE() { mutex_.unlock(); }
 
  private:
-  static constexpr int kMostSpins = 40;  // 1 to 2 µs
+  static constexpr int kMostSpins = 40;  // about 1 µs on an AMD EPYC
 
   static void pause() {
 #if defined(__x86_64__)

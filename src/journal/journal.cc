@@ -22,6 +22,9 @@ constexpr std::size_t kPopulateAtFirstBytes = 1 << 20;
 constexpr std::size_t kPopulateBytes = 256 << 10;
 constexpr std::size_t kPopulateAgainBytes = 128 << 10;
 
+// After which they are made so again: by default Linux looks every 5 s for pages to write.
+constexpr std::chrono::seconds kPopulatedFor{1};
+
 // Memory of segments behind the reader that stays, so that a reader at full speed never loads.
 constexpr std::size_t kResidentBytes = 4 << 20;
 
@@ -471,7 +474,7 @@ Clock::TimePoint Journal::maintain(Clock::TimePoint now) {
   park_distant();
   reuse_or_remove_retired();
   prepare_spare(now);
-  populate_ahead();
+  populate_ahead(now);
   sync_due(now);
   const MutexLock lock(mutex_);
   auto due = kNever;
@@ -637,7 +640,7 @@ void Journal::prepare_spare(Clock::TimePoint now) {
   }
 }
 
-void Journal::populate_ahead() {
+void Journal::populate_ahead(Clock::TimePoint now) {
   Segment* last = nullptr;
   {
     const MutexLock lock(mutex_);
@@ -645,6 +648,10 @@ void Journal::populate_ahead() {
     last = segments_.back().get();
   }
   // It stays where it is: only this thread destroys segments in files.
+  if (now >= next_expiry_) {
+    last->expire();
+    next_expiry_ = now + kPopulatedFor;
+  }
   const std::size_t until = last->populate(last->end_offset(), kPopulateBytes);
   const MutexLock lock(mutex_);
   if (segments_.empty() || segments_.back().get() != last) return;

@@ -186,7 +186,7 @@ class Journal final : public Source {
   Result<std::unique_ptr<Segment>> make_ready(Result<std::unique_ptr<Segment>> made);
   void prepare_spare(Clock::TimePoint now) EXCLUDES(mutex_);
   bool needs_spare(Clock::TimePoint now) const REQUIRES(mutex_);
-  void populate_ahead() EXCLUDES(mutex_);
+  void populate_ahead(Clock::TimePoint now) EXCLUDES(mutex_);
   void sync_due(Clock::TimePoint now) EXCLUDES(mutex_);
   void sync() EXCLUDES(mutex_);
   bool make_durable(Segment& segment) EXCLUDES(mutex_);
@@ -241,6 +241,7 @@ class Journal final : public Source {
   Amount stepped_over_;          // by advance(), not told to unread() yet
   Clock::TimePoint next_try_{};  // to begin a file after the disk has refused one
   Clock::TimePoint next_sync_{};
+  Clock::TimePoint next_expiry_{};             // of pages that are present
   std::vector<SegmentMemory> memory_to_load_;  // of loaded segments that are settled
 };
 

@@ -242,7 +242,11 @@ std::size_t Segment::populate(std::size_t end, std::size_t ahead) {
   const std::size_t until = std::min(round_up(end + ahead, page_bytes()), capacity_);
   const std::size_t from = std::max(end / page_bytes() * page_bytes(), populated_);
   if (from >= until) return populated_;
-  if (memory_.is_mapped()) ::madvise(memory_.data() + from, until - from, MADV_POPULATE_WRITE);
+  if (memory_.is_mapped()) {
+    // The header's page is written to with each record.
+    if (populated_ == 0) ::madvise(memory_.data(), page_bytes(), MADV_POPULATE_WRITE);
+    ::madvise(memory_.data() + from, until - from, MADV_POPULATE_WRITE);
+  }
   populated_ = until;
   return until;
 }

@@ -179,8 +179,10 @@ class Segment {
   // Before the next life.
   Status fill();
   // Makes the pages behind `end` present and writable up to `ahead` further, so that the next
-  // appends meet no page fault; returns up to where they are. Each page once in a life.
+  // appends meet no page fault; returns up to where they are. Each page once, until expire().
   std::size_t populate(std::size_t end, std::size_t ahead);
+  // The system may have written pages to the disk meanwhile, which it then protects from writes.
+  void expire() { populated_ = 0; }
   // What is committed is on the disk when this is ok. Once that has failed, it fails for ever: the
   // system may call pages clean that it has not written, so that a second try proves nothing.
   Status sync();
