@@ -22,9 +22,6 @@ constexpr std::size_t kPopulateAtFirstBytes = 1 << 20;
 constexpr std::size_t kPopulateBytes = 256 << 10;
 constexpr std::size_t kPopulateAgainBytes = 128 << 10;
 
-// After which they are made so again: by default Linux looks every 5 s for pages to write.
-constexpr std::chrono::seconds kPopulatedFor{1};
-
 // Memory of segments behind the reader that stays, so that a reader at full speed never loads.
 constexpr std::size_t kResidentBytes = 4 << 20;
 
@@ -472,7 +469,7 @@ void Journal::given_up_acknowledged(const std::vector<SequenceRange>& ranges) {
 Clock::TimePoint Journal::maintain(Clock::TimePoint now) {
   if (!plan_) return kNever;
   park_distant();
-  reuse_or_remove_retired();
+  reuse_or_remove_retired(now);
   prepare_spare(now);
   populate_ahead(now);
   sync_due(now);
@@ -529,7 +526,7 @@ void Journal::park_distant() {
 
 // The cursor first: what it does not cover must still be there after a crash. Both of its slots, so
 // that the loss of one makes nothing seem lost that was settled.
-void Journal::reuse_or_remove_retired() {
+void Journal::reuse_or_remove_retired(Clock::TimePoint now) {
   std::vector<std::unique_ptr<Segment>> retired;
   std::size_t wanted = 0;    // as spares
   std::uint64_t number = 0;  // of the last of them
@@ -550,7 +547,7 @@ void Journal::reuse_or_remove_retired() {
     keep_memory(*segment);
     std::unique_ptr<Segment> spare;
     if (spares.size() < wanted) {
-      spare = reuse(std::move(segment), number - wanted + 1 + spares.size());
+      spare = reuse(std::move(segment), number - wanted + 1 + spares.size(), now);
     }
     if (spare) {
       spares.push_back(std::move(spare));
@@ -577,31 +574,33 @@ void Journal::keep_memory(Segment& segment) {
 }
 
 // Its file for another life, under this number; null where it is of no use for that.
-std::unique_ptr<Segment> Journal::reuse(std::unique_ptr<Segment> segment, std::uint64_t number) {
+std::unique_ptr<Segment> Journal::reuse(std::unique_ptr<Segment> segment, std::uint64_t number,
+                                        Clock::TimePoint now) {
   const std::uint64_t old_number = segment->id().number;
   // What has been written anew lies in another file than its memory.
   if (segment->sync_failed() || segment->capacity() != limits_.segment_bytes) return nullptr;
   if (segment->writes_to_file()) {
     if (!spool_->rename_segment(old_number, number).ok()) return nullptr;
     segment->name(spool_->segment_id(number));
-    segment->populate(0, kPopulateAtFirstBytes);
+    segment->populate(0, kPopulateAtFirstBytes, now);
   } else {
     auto reopened = make_ready(
-        spool_->reopen_segment(old_number, number, limits_.segment_bytes, plan_->mapped));
+        spool_->reopen_segment(old_number, number, limits_.segment_bytes, plan_->mapped), now);
     segment = reopened.ok() ? std::move(*reopened) : nullptr;
   }
   return segment;
 }
 
 // With its pages, or not at all.
-Result<std::unique_ptr<Segment>> Journal::make_ready(Result<std::unique_ptr<Segment>> made) {
+Result<std::unique_ptr<Segment>> Journal::make_ready(Result<std::unique_ptr<Segment>> made,
+                                                     Clock::TimePoint now) {
   if (!made.ok()) return made;
   Segment& segment = **made;
   if (Status filled = segment.fill(); !filled.ok()) {
     static_cast<void>(spool_->remove_segment(segment.id().number));
     return filled;
   }
-  segment.populate(0, kPopulateAtFirstBytes);
+  segment.populate(0, kPopulateAtFirstBytes, now);
   return made;
 }
 
@@ -626,7 +625,7 @@ void Journal::prepare_spare(Clock::TimePoint now) {
       return;
     }
   }
-  auto made = make_ready(spool_->create_segment(number, limits_.segment_bytes, plan_->mapped));
+  auto made = make_ready(spool_->create_segment(number, limits_.segment_bytes, plan_->mapped), now);
   const MutexLock lock(mutex_);
   if (!made.ok()) {
     disk_refuses_ = true;
@@ -648,11 +647,7 @@ void Journal::populate_ahead(Clock::TimePoint now) {
     last = segments_.back().get();
   }
   // It stays where it is: only this thread destroys segments in files.
-  if (now >= next_expiry_) {
-    last->expire();
-    next_expiry_ = now + kPopulatedFor;
-  }
-  const std::size_t until = last->populate(last->end_offset(), kPopulateBytes);
+  const std::size_t until = last->populate(last->end_offset(), kPopulateBytes, now);
   const MutexLock lock(mutex_);
   if (segments_.empty() || segments_.back().get() != last) return;
   const bool whole = until == last->capacity();

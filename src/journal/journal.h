@@ -180,10 +180,12 @@ class Journal final : public Source {
   void note_trouble(const Status& status) REQUIRES(mutex_);
   void save_cursor() EXCLUDES(mutex_);
   void park_distant() EXCLUDES(mutex_);
-  void reuse_or_remove_retired() EXCLUDES(mutex_);
-  std::unique_ptr<Segment> reuse(std::unique_ptr<Segment> segment, std::uint64_t number);
+  void reuse_or_remove_retired(Clock::TimePoint now) EXCLUDES(mutex_);
+  std::unique_ptr<Segment> reuse(std::unique_ptr<Segment> segment, std::uint64_t number,
+                                 Clock::TimePoint now);
   void keep_memory(Segment& segment);
-  Result<std::unique_ptr<Segment>> make_ready(Result<std::unique_ptr<Segment>> made);
+  Result<std::unique_ptr<Segment>> make_ready(Result<std::unique_ptr<Segment>> made,
+                                              Clock::TimePoint now);
   void prepare_spare(Clock::TimePoint now) EXCLUDES(mutex_);
   bool needs_spare(Clock::TimePoint now) const REQUIRES(mutex_);
   void populate_ahead(Clock::TimePoint now) EXCLUDES(mutex_);
@@ -241,7 +243,6 @@ class Journal final : public Source {
   Amount stepped_over_;          // by advance(), not told to unread() yet
   Clock::TimePoint next_try_{};  // to begin a file after the disk has refused one
   Clock::TimePoint next_sync_{};
-  Clock::TimePoint next_expiry_{};             // of pages that are present
   std::vector<SegmentMemory> memory_to_load_;  // of loaded segments that are settled
 };
 

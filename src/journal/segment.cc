@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cstring>
 #include <new>
 #include <string>
@@ -24,6 +25,10 @@ constexpr std::uint32_t kVersion = 1;
 // How much is written at once to fill a file. Linux makes one large folio for each of these pieces,
 // where a page fault makes 4 KiB: pages come at a third of the cost, on ext4 of Linux 6.18.
 constexpr std::size_t kFillBytes = 64 << 10;
+
+// How long pages count as present and writable: what the system has written to the disk, it
+// protects from writes. By default Linux looks every 5 s for what to write.
+constexpr std::chrono::seconds kPopulatedFor{1};
 
 #if !defined(MADV_POPULATE_WRITE)
 constexpr int MADV_POPULATE_WRITE = 23;  // since Linux 5.14; older kernels refuse it
@@ -144,7 +149,6 @@ std::unique_ptr<Segment> Segment::create_written(std::unique_ptr<File> file, std
 void Segment::name(const SegmentId& id) {
   id_ = id;
   seed_ = id.seed();
-  populated_ = 0;
 }
 
 Status Segment::begin(std::uint64_t first_sequence, std::int64_t now_ns) {
@@ -238,7 +242,11 @@ Status Segment::fill() {
   return filled;
 }
 
-std::size_t Segment::populate(std::size_t end, std::size_t ahead) {
+std::size_t Segment::populate(std::size_t end, std::size_t ahead, Clock::TimePoint now) {
+  if (now >= populated_until_) {
+    populated_ = 0;
+    populated_until_ = now + kPopulatedFor;
+  }
   const std::size_t until = std::min(round_up(end + ahead, page_bytes()), capacity_);
   const std::size_t from = std::max(end / page_bytes() * page_bytes(), populated_);
   if (from >= until) return populated_;

@@ -19,6 +19,7 @@
 #include <string_view>
 
 #include "log_aggregator/stats.h"
+#include "src/base/clock.h"
 #include "src/base/files.h"
 #include "src/base/uuid.h"
 
@@ -179,10 +180,8 @@ class Segment {
   // Before the next life.
   Status fill();
   // Makes the pages behind `end` present and writable up to `ahead` further, so that the next
-  // appends meet no page fault; returns up to where they are. Each page once, until expire().
-  std::size_t populate(std::size_t end, std::size_t ahead);
-  // The system may have written pages to the disk meanwhile, which it then protects from writes.
-  void expire() { populated_ = 0; }
+  // appends meet no page fault; returns up to where they are.
+  std::size_t populate(std::size_t end, std::size_t ahead, Clock::TimePoint now);
   // What is committed is on the disk when this is ok. Once that has failed, it fails for ever: the
   // system may call pages clean that it has not written, so that a second try proves nothing.
   Status sync();
@@ -207,6 +206,7 @@ class Segment {
   std::unique_ptr<File> written_;  // where each record is written to, if anywhere
   // Used by the thread that populates and syncs.
   std::size_t populated_ = 0;
+  Clock::TimePoint populated_until_ = Clock::TimePoint::min();
   bool sync_failed_ = false;
 
   // Written and read under the journal's lock. The appender writes to these with each record, the
