@@ -31,6 +31,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from reliability import experiments  # noqa: E402
 from reliability.harness import (  # noqa: E402
     OURS,
+    OURS_ACCELERATED,
     OURS_WITH_SPOOL,
     HarnessError,
     Outcome,
@@ -56,6 +57,8 @@ class Task:
     peers: bool = False
     memory: bool = True
     """Also with ours without a spool."""
+    accelerated: bool = False
+    """Also with ours with a spool and accelerate()."""
     may_lose: bool = False
     """Without a spool a record may be lost: nobody promised otherwise."""
     may_repeat: bool = False
@@ -75,6 +78,7 @@ def plan(minutes: float) -> list[Task]:
             partial(experiments.kill, kills=KILLS_AT_ONCE),
             times=max(1, round(kills / KILLS_AT_ONCE)),
             memory=False,
+            accelerated=True,
         ),
         Task("kill", partial(experiments.kill, kills=many(100, 10)), peers=True, may_lose=True),
         Task(
@@ -378,7 +382,11 @@ def run_all(options: argparse.Namespace, others: list[Shipper], report: Report) 
     for task in plan(options.minutes):
         if options.only not in task.name:
             continue
-        ours = [OURS_WITH_SPOOL, *([OURS] if task.memory else [])]
+        ours = [OURS_WITH_SPOOL]
+        if task.memory:
+            ours.append(OURS)
+        if task.accelerated:
+            ours.append(OURS_ACCELERATED)
         for shipper in [*ours, *(others if task.peers else [])]:
             if not options.shipper or shipper.name in options.shipper:
                 # The same for every shipper, and whatever else is run or left out.

@@ -75,6 +75,10 @@ class Application:
 
         from reliability.shippers import SHIPPERS
 
+        if config["accelerated"]:
+            from log_aggregator_handler import accelerate
+
+            accelerate()
         logger = logging.getLogger("app")
         logger.setLevel(logging.INFO)
         logger.propagate = False

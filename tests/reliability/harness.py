@@ -28,7 +28,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -58,6 +58,7 @@ class Shipper:
     settle_s: float = 1.0
     """How long nothing may arrive from its last start before nothing more is expected."""
     counts_drops: bool = True
+    accelerated: bool = False
     python: str = sys.executable
 
     @property
@@ -71,6 +72,7 @@ class Shipper:
 
 OURS = Shipper("ours", "ours", "collector")
 OURS_WITH_SPOOL = Shipper("ours+spool", "ours", "collector", spool=True, settle_s=10.0)
+OURS_ACCELERATED = replace(OURS_WITH_SPOOL, name="ours+spool, accelerated", accelerated=True)
 
 
 def peers(python: str) -> list[Shipper]:
@@ -424,6 +426,7 @@ class Run:
         settings = {
             "run": self._name,
             "shipper": self.shipper.kind,
+            "accelerated": self.shipper.accelerated,
             "endpoint": self.end.url,
             "spool": str(self.spool) if self.spool else None,
             "options": self.shipper.options,

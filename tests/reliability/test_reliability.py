@@ -15,7 +15,7 @@ import pytest
 
 from log_aggregator_handler import LogAggregatorHandler
 from reliability import experiments
-from reliability.harness import OURS, OURS_WITH_SPOOL, Outcome, Shipper
+from reliability.harness import OURS, OURS_ACCELERATED, OURS_WITH_SPOOL, Outcome, Shipper
 from reliability.loop_images import KINDS, mounted_image
 
 MAX_OVER_CAP_MIB = 16
@@ -52,7 +52,7 @@ def perform(record_property: Callable[[str, object], None]) -> Perform:
     return run
 
 
-@with_spool
+@pytest.mark.parametrize("shipper", [spool, pytest.param(OURS_ACCELERATED, id="accelerated")])
 def test_killed_at_random_instants_it_loses_nothing_whose_call_had_returned(
     perform: Perform, shipper: Shipper
 ) -> None:
