@@ -150,8 +150,7 @@ Update choose_update() { return update_by_table; }
 }  // namespace
 
 std::uint32_t crc32c(std::string_view bytes, std::uint32_t before) {
-  // Not a global: handlers that are globals of an application use it before main().
-  static const Update update = choose_update();
+  const Update update = choose_update();
   return ~update(~before, bytes.data(), bytes.size());
 }
 

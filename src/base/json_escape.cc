@@ -271,8 +271,7 @@ char* run(char* out, std::string_view utf8) {
 
 bool has_wide_steps() {
 #if defined(__x86_64__)
-  static const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
-  return has_avx2;
+  return __builtin_cpu_supports("avx2") != 0;
 #else
   return false;
 #endif

@@ -1,7 +1,10 @@
 #include "src/handler/fork.h"
 
 #include <pthread.h>
+#include <simdjson.h>
 
+#include "src/base/clock.h"
+#include "src/base/files.h"
 #include "src/base/mutex.h"
 #include "src/deliver/curl_transport.h"
 #include "src/journal/spool.h"
@@ -14,12 +17,30 @@ constinit Mutex mutex;
 constinit ForkAware* first GUARDED_BY(mutex) = nullptr;
 constinit bool registered GUARDED_BY(mutex) = false;
 
+// What is made at its first use, and by whatever thread that is: to a child, a fork in the middle
+// of it would leave something that it waits for for ever.
+void make_what_first_uses_make() {
+  real_clock();
+  real_files();
+  // simdjson chooses among its kernels.
+  [[maybe_unused]] const bool valid = simdjson::validate_utf8("", 0);
+}
+
 }  // namespace
 
-bool ForkWatch::add(ForkAware& object) {
+const bool ForkWatch::started_at_load_ = start();
+
+bool ForkWatch::start() {
   const MutexLock lock(mutex);
-  if (!registered) registered = ::pthread_atfork(&prepare, &in_parent, &in_child) == 0;
-  if (!registered) return false;
+  if (registered) return true;
+  registered = ::pthread_atfork(&prepare, &in_parent, &in_child) == 0;
+  if (registered) make_what_first_uses_make();
+  return registered;
+}
+
+bool ForkWatch::add(ForkAware& object) {
+  if (!start()) return false;
+  const MutexLock lock(mutex);
   object.next_ = first;
   if (first != nullptr) first->previous_ = &object;
   first = &object;

@@ -8,6 +8,9 @@
 // mutexes: libcurl's name lookups. One that a fork catches inside the C library can hang lookups in
 // the child, where its requests then time out; no other call waits for them.
 //
+// What any thread makes at its first use, such as simdjson's choice among its kernels, is made when
+// the library is loaded.
+//
 // Order of locks: the list of ForkAware objects, then those of each object, then those of spools
 // and of libcurl, under which nobody takes another. Nobody waits under them for a lock that an
 // application may hold while it forks, as Python's interpreter lock. Nothing prints, starts a
@@ -47,6 +50,11 @@ class ForkWatch {
   static void remove(ForkAware& object);
 
  private:
+  // Done when the library is loaded, while no other thread can be logging or forking yet, or by a
+  // handler that is a global of an application and comes earlier. False as with add().
+  static bool start();
+  static const bool started_at_load_;
+
   static void prepare();
   static void in_parent();
   static void in_child();

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <simdjson.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -385,6 +386,14 @@ TEST_F(ForkTest, a_record_logged_in_a_callback_is_reentrant_in_its_child_too) {
   log("parent");
   EXPECT_TRUE(handler().flush());
   EXPECT_EQ(wait_for(child), 0);
+}
+
+// A parent's worker may be at its first answer when it forks.
+TEST_F(ForkTest, what_libraries_make_at_their_first_use_is_made_before_a_handler) {
+  const simdjson::implementation* const chosen = simdjson::get_active_implementation();
+  EXPECT_TRUE(simdjson::validate_utf8("", 0));
+  const simdjson::implementation* const used = simdjson::get_active_implementation();
+  EXPECT_EQ(chosen, used);
 }
 
 // ---- under load
