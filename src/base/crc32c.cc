@@ -21,13 +21,15 @@ using Update = std::uint32_t (*)(std::uint32_t crc, const char* bytes, std::size
 
 constexpr std::uint32_t kPolynomial = 0x82F63B78;  // reflected
 
+// A CRC behind as many more bits of zeros: it, times x to the power of `bits`.
+constexpr std::uint32_t behind_zeros(std::uint32_t crc, int bits) {
+  for (; bits > 0; --bits) crc = (crc >> 1) ^ ((crc & 1) != 0 ? kPolynomial : 0);
+  return crc;
+}
+
 constexpr std::array<std::uint32_t, 256> make_table() {
   std::array<std::uint32_t, 256> table{};
-  for (std::uint32_t i = 0; i < table.size(); ++i) {
-    std::uint32_t crc = i;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? kPolynomial : 0);
-    table[i] = crc;
-  }
+  for (std::uint32_t i = 0; i < table.size(); ++i) table[i] = behind_zeros(i, 8);
   return table;
 }
 
@@ -73,11 +75,7 @@ constexpr std::size_t kFewestWordsInLane = 4;  // for fewer, joining costs what 
 constexpr auto make_shifts() {
   std::array<std::uint32_t, 2 * kMostWordsInLane + 1> shifts{};
   shifts[1] = 1;
-  for (std::size_t n = 2; n < shifts.size(); ++n) {
-    std::uint32_t power = shifts[n - 1];
-    for (int bit = 0; bit < 64; ++bit) power = (power >> 1) ^ ((power & 1) != 0 ? kPolynomial : 0);
-    shifts[n] = power;
-  }
+  for (std::size_t n = 2; n < shifts.size(); ++n) shifts[n] = behind_zeros(shifts[n - 1], 64);
   return shifts;
 }
 

@@ -232,11 +232,12 @@ bool Segment::read(std::size_t offset, RecordView& record, std::size_t& end_offs
 
 Status Segment::fill() {
   static constexpr std::array<char, kFillBytes> kZeros{};
-  Status filled;
-  for (std::size_t at = 0; memory_.is_mapped() && filled.ok() && at < capacity_; at += kFillBytes) {
-    filled = memory_.file()->write(at, {kZeros.data(), std::min(kFillBytes, capacity_ - at)});
+  if (!memory_.is_mapped()) return {};
+  for (std::size_t at = 0; at < capacity_; at += kFillBytes) {
+    const std::string_view zeros(kZeros.data(), std::min(kFillBytes, capacity_ - at));
+    if (Status written = memory_.file()->write(at, zeros); !written.ok()) return written;
   }
-  return filled;
+  return {};
 }
 
 std::size_t Segment::populate(std::size_t end, std::size_t ahead, Clock::TimePoint now) {
