@@ -7,6 +7,7 @@ come within the close deadline and 100 ms; the tests print the figure and allow 
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import socket
 import subprocess
@@ -51,7 +52,7 @@ def ends_now():
 def end_of(log_api):
     """Runs a program that calls ends_now() when its end begins; returns how long that took."""
 
-    def run(program, close_timeout=1.0, code=0, endpoint=None):
+    def run(program, close_timeout=1.0, code=0, endpoint=None, may_say=""):
         process = subprocess.Popen(
             [
                 *(sys.executable, "-c", SETUP + program),
@@ -69,7 +70,7 @@ def end_of(log_api):
             pytest.fail("the program does not end")
         ended = time.monotonic()
         assert process.returncode == code, error
-        assert error == ""
+        assert re.sub(may_say, "", error) == ""
         took = ended - float(output.split()[-1])
         print(f"close_timeout {close_timeout} s; the end took {1000 * took:.0f} ms")
         return took
@@ -189,7 +190,9 @@ for _ in range(8):
 atexit.register(logger.info, 'from atexit')
 time.sleep(0.1)
 ends_now()
-"""
+""",
+        # Of what a thread logs after close(), only standard error is left to tell.
+        may_say=r"log-aggregator-handler: \d+ records? dropped \(closed\): logged after close.*\n",
     )
     assert_bounded(took)
 
