@@ -19,6 +19,22 @@ class FakeStore : public Store {
     last_batch = std::move(batch);
     done(append_status.ok() ? Appended{{}, count, 0} : Appended{append_status, 0, 0});
   }
+  void listen(Listener new_listener) override { listener = std::move(new_listener); }
+  Result<std::int64_t> last_id() override { return static_cast<std::int64_t>(records.size()); }
+  Result<std::optional<StoredRecord>> find(std::int64_t id) override {
+    if (!query_status.ok()) return query_status;
+    const bool there = id >= 1 && id <= static_cast<std::int64_t>(records.size());
+    return there ? std::optional(records[static_cast<std::size_t>(id - 1)]) : std::nullopt;
+  }
+  Result<std::vector<StoredRecord>> read_after(std::int64_t id,
+                                               std::size_t /*most_bytes*/) override {
+    return std::vector(records.begin() + static_cast<std::ptrdiff_t>(id), records.end());
+  }
+  Result<std::vector<HistogramCount>> histogram(const HistogramQuery& query) override {
+    last_histogram_query = query;
+    if (!query_status.ok()) return query_status;
+    return counts;
+  }
   Result<Page> query(const Query& query) override {
     last_query = query;
     if (!query_status.ok()) return query_status;
@@ -35,6 +51,10 @@ class FakeStore : public Store {
   Page page;
   Batch last_batch;
   Query last_query;
+  HistogramQuery last_histogram_query;
+  std::vector<StoredRecord> records;  // with the ids 1, 2, ...
+  std::vector<HistogramCount> counts;
+  Listener listener;
   GapsQuery last_gaps_query;
 };
 

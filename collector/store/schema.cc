@@ -59,6 +59,16 @@ ALTER TABLE journal ADD COLUMN seen_us INTEGER NOT NULL DEFAULT 0;
 PRAGMA user_version = 2;
 COMMIT;
 )sql",
+    // A histogram by time and level reads nothing but this index. Words have an index of their own,
+    // which a store may have or not (text_index.h): writers of before this version would not keep
+    // it.
+    R"sql(
+BEGIN IMMEDIATE;
+DROP INDEX record_time;
+CREATE INDEX record_time_level ON record (time_us, level);
+PRAGMA user_version = 3;
+COMMIT;
+)sql",
 };
 constexpr std::int64_t kVersion = std::size(kSteps);
 

@@ -86,7 +86,8 @@ TEST_F(SchemaTest, BringsAFileOfVersion1UpToDateAndLosesNothing) {
       "INSERT INTO journal (uuid) VALUES ('6f1c0f6e-0b57-4c39-9f5b-7f0f3a6d2c11');"
       "INSERT INTO stored_interval VALUES (1, 7, 7)");
   ASSERT_TRUE(prepare_schema(database_).ok());
-  EXPECT_EQ(ask("PRAGMA user_version"), 2);
+  EXPECT_EQ(ask("PRAGMA user_version"), 3);
+  EXPECT_EQ(ask("SELECT count(*) FROM record INDEXED BY record_time_level WHERE time_us = 1"), 1);
   EXPECT_EQ(ask("SELECT count(*) FROM record WHERE journal = 1 AND sequence = 7"), 1);
   EXPECT_EQ(ask("SELECT first FROM stored_interval WHERE journal = 1"), 7);
   EXPECT_EQ(ask("SELECT seen_us FROM journal WHERE uuid LIKE '6f1c%'"), 0);
@@ -127,8 +128,8 @@ TEST_F(SchemaTest, RefusesFilesOfOthersAndOfLaterVersions) {
   EXPECT_THAT(prepare_schema(database_).message(), HasSubstr("something else"));
   run("DROP TABLE theirs; PRAGMA user_version = 0");
   ASSERT_TRUE(prepare_schema(database_).ok());
-  run("PRAGMA user_version = 3");
-  EXPECT_THAT(prepare_schema(database_).message(), HasSubstr("format 3, this one knows 2"));
+  run("PRAGMA user_version = 4");
+  EXPECT_THAT(prepare_schema(database_).message(), HasSubstr("format 4, this one knows 3"));
   run("PRAGMA user_version = 0");
   EXPECT_FALSE(prepare_schema(database_).ok());
 }

@@ -7,11 +7,11 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include "collector/store/schema.h"
 #include "collector/store/sqlite_gaps.h"
+#include "collector/store/sqlite_query.h"
 
 namespace log_aggregator::collector {
 
@@ -21,10 +21,6 @@ using std::chrono::steady_clock;
 
 // What goes into one transaction, so that its requests do not wait for the whole queue.
 constexpr std::size_t kMaxGroupBytes = 32 << 20;
-// A page ends early rather than hold more than this.
-constexpr std::size_t kMaxPageBytes = 16 << 20;
-constexpr int kWalkedRecords = 20'000;
-constexpr auto kQueryDeadline = std::chrono::seconds(10);
 constexpr std::size_t kKeptReaders = 8;
 
 std::size_t size_of(const Batch& batch) {
@@ -41,98 +37,13 @@ Status create_private_file(const std::string& path) {
   return {};
 }
 
-// A time without any other filter: SQLite's own plan for it would be to walk through all records.
-bool is_by_time_only(const Query& query) {
-  const bool by_time = query.from_us || query.to_us;
-  return by_time && !query.logger && !query.host && query.levels.empty();
-}
-
-// How to find the ids that a query asks for.
-enum class Plan {
-  automatic,    // SQLite chooses: right where there is an index for one value
-  newest_only,  // walk through the newest records, at most kWalkedRecords
-  time_index,   // all ids of the time, sorted
-};
-
-std::string query_sql(const Query& query, Plan plan) {
-  std::string table = "record";
-  std::string where = " WHERE id < ?1";
-  if (plan == Plan::newest_only) {
-    table += " NOT INDEXED";
-    where +=
-        " AND id >= min(?1, (SELECT max(id) + 1 FROM record)) - " + std::to_string(kWalkedRecords);
-  }
-  if (plan == Plan::time_index) table += " INDEXED BY record_time";
-  if (query.from_us) where += " AND time_us >= ?";
-  if (query.to_us) where += " AND time_us < ?";
-  if (query.logger) where += " AND logger = ?";
-  if (query.host) where += " AND host = ?";
-  if (!query.levels.empty()) {
-    where += " AND level IN (?";
-    for (std::size_t i = 1; i < query.levels.size(); ++i) where += ",?";
-    where += ")";
-  }
-  // Picks the ids first, so that sorting them does not carry the records along.
-  return "SELECT id, json FROM record WHERE id IN (SELECT id FROM " + table + where +
-         " ORDER BY id DESC LIMIT ?) ORDER BY id DESC";
-}
-
-// In the order of query_sql. One more than the limit is asked for, to know if there is a next page.
-void bind_query(Statement& statement, const Query& query) {
-  int parameter = 0;
-  statement.bind(++parameter, query.before.value_or(std::numeric_limits<std::int64_t>::max()));
-  if (query.from_us) statement.bind(++parameter, *query.from_us);
-  if (query.to_us) statement.bind(++parameter, *query.to_us);
-  if (query.logger) statement.bind(++parameter, std::string_view(*query.logger));
-  if (query.host) statement.bind(++parameter, std::string_view(*query.host));
-  for (const std::string& level : query.levels) {
-    statement.bind(++parameter, std::string_view(level));
-  }
-  statement.bind(++parameter, static_cast<std::int64_t>(query.limit + 1));
-}
-
 int is_past(void* deadline) {
   return steady_clock::now() > *static_cast<const steady_clock::time_point*>(deadline) ? 1 : 0;
 }
 
-Result<Page> read_page(Database& database, const Query& query, Plan plan) {
-  auto statement = database.prepare(query_sql(query, plan));
-  if (!statement.ok()) return statement.status();
-  bind_query(*statement, query);
-  Page page;
-  std::size_t bytes = 0;
-  while (true) {
-    switch (statement->step()) {
-      case Statement::Step::error:
-        return database.error();
-      case Statement::Step::done:
-        return page;
-      case Statement::Step::row:
-        break;
-    }
-    const std::string_view json = statement->text(1);
-    const bool full = page.records.size() == query.limit || bytes + json.size() > kMaxPageBytes;
-    if (full && !page.records.empty()) {
-      page.next = page.records.back().id;
-      return page;
-    }
-    bytes += json.size();
-    page.records.push_back({statement->integer(0), std::string(json)});
-  }
-}
-
-// A long time holds so many records that a page of them is among the newest; a short one so few
-// that sorting them is quick. Which it is shows on trying the former.
-Result<Page> find_page(Database& database, const Query& query) {
-  if (!is_by_time_only(query)) return read_page(database, query, Plan::automatic);
-  auto page = read_page(database, query, Plan::newest_only);
-  if (!page.ok() || page->next) return page;
-  return read_page(database, query, Plan::time_index);
-}
-
 }  // namespace
 
-Result<SqliteStore::Writer> SqliteStore::open_writer(const std::string& path) {
+Result<SqliteStore::Writer> SqliteStore::open_writer(const std::string& path, bool full_text) {
   if (Status created = create_private_file(path); !created.ok()) return created;
   auto database = Database::open(path, SQLITE_OPEN_READWRITE);
   if (!database.ok()) return database.status();
@@ -143,6 +54,12 @@ Result<SqliteStore::Writer> SqliteStore::open_writer(const std::string& path) {
     return ready;
   }
   if (Status ready = prepare_schema(writer.database); !ready.ok()) return ready;
+  if (Status ready = prepare_text_index(writer.database, full_text); !ready.ok()) return ready;
+  if (full_text) {
+    auto text = TextIndex::prepare(writer.database);
+    if (!text.ok()) return text.status();
+    writer.text = std::move(text).value();
+  }
 
   const std::pair<Statement*, std::string_view> statements[] = {
       {&writer.insert_record,
@@ -171,18 +88,18 @@ Result<SqliteStore::Writer> SqliteStore::open_writer(const std::string& path) {
 }
 
 Result<std::unique_ptr<SqliteStore>> SqliteStore::open(std::string path,
-                                                       std::size_t max_queued_bytes) {
-  auto writer = open_writer(path);
+                                                       SqliteStoreOptions options) {
+  auto writer = open_writer(path, options.full_text);
   if (!writer.ok()) {
     return Status(writer.status().code(),
                   "cannot open the store " + path + ": " + writer.status().message());
   }
   return std::unique_ptr<SqliteStore>(
-      new SqliteStore(std::move(path), max_queued_bytes, std::move(writer).value()));
+      new SqliteStore(std::move(path), options, std::move(writer).value()));
 }
 
-SqliteStore::SqliteStore(std::string path, std::size_t max_queued_bytes, Writer writer)
-    : path_(std::move(path)), max_queued_bytes_(max_queued_bytes), writer_(std::move(writer)) {
+SqliteStore::SqliteStore(std::string path, SqliteStoreOptions options, Writer writer)
+    : path_(std::move(path)), options_(options), writer_(std::move(writer)) {
   thread_ = std::thread([this] { write_until_closed(); });
 }
 
@@ -199,7 +116,7 @@ void SqliteStore::append(Batch batch, Done done) {
   const std::size_t bytes = size_of(batch);
   {
     MutexLock lock(mutex_);
-    if (queued_bytes_ + bytes <= max_queued_bytes_) {
+    if (queued_bytes_ + bytes <= options_.max_queued_bytes) {
       queued_bytes_ += bytes;
       queue_.push_back({std::move(batch), bytes, std::move(done), {}});
       work_.notify_one();
@@ -217,6 +134,7 @@ void SqliteStore::write_until_closed() {
     for (Pending& pending : group) {
       pending.done(status.ok() ? std::move(pending.result) : Appended{status, 0, 0});
     }
+    if (status.ok() && listener_) listener_(writer_.last_id);
   }
 }
 
@@ -237,11 +155,13 @@ std::deque<SqliteStore::Pending> SqliteStore::take_queued() {
 
 Status SqliteStore::write_group(std::deque<Pending>& group) {
   Database& database = writer_.database;
+  const std::int64_t last_id = writer_.last_id;
   Status status = database.run("BEGIN IMMEDIATE");
   for (auto each = group.begin(); status.ok() && each != group.end(); ++each) {
     if (!write_batch(*each)) status = database.error();
   }
   if (status.ok()) status = database.run("COMMIT");
+  if (!status.ok()) writer_.last_id = last_id;
   // Some errors have rolled back on their own.
   if (!status.ok() && database.in_transaction()) {
     const Status undone = database.run("ROLLBACK");
@@ -307,7 +227,11 @@ bool SqliteStore::write_record(const Record& record, std::int64_t journal) {
     insert.bind_null(6);
   }
   insert.bind(7, std::string_view(record.json));
-  return insert.run();
+  if (!insert.run()) return false;
+  const std::int64_t id = writer_.database.last_insert_id();
+  if (writer_.text && !writer_.text->add(id, record.json)) return false;
+  writer_.last_id = id;
+  return true;
 }
 
 // 0 where it failed.
@@ -330,6 +254,26 @@ bool SqliteStore::update_journal(const Batch& batch, std::int64_t journal) {
   return update.run();
 }
 
+void SqliteStore::listen(Listener listener) { listener_ = std::move(listener); }
+
+Result<std::int64_t> SqliteStore::last_id() {
+  return read([](Database& database) {
+    return database.ask("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'record'");
+  });
+}
+
+Result<std::optional<StoredRecord>> SqliteStore::find(std::int64_t id) {
+  return read([&](Database& database) { return find_record(database, id); });
+}
+
+Result<std::vector<StoredRecord>> SqliteStore::read_after(std::int64_t id, std::size_t most_bytes) {
+  return read([&](Database& database) { return read_records_after(database, id, most_bytes); });
+}
+
+Result<std::vector<HistogramCount>> SqliteStore::histogram(const HistogramQuery& query) {
+  return read([&](Database& database) { return count_by_time(database, query); });
+}
+
 Result<Page> SqliteStore::query(const Query& query) {
   return read([&](Database& database) { return find_page(database, query); });
 }
@@ -343,8 +287,7 @@ template <typename Read>
 auto SqliteStore::read(const Read& read) -> decltype(read(std::declval<Database&>())) {
   auto reader = borrow_reader();
   if (!reader.ok()) return reader.status();
-  // A query that no index helps must not hold a thread for ever.
-  auto deadline = steady_clock::now() + kQueryDeadline;
+  auto deadline = steady_clock::now() + options_.query_timeout;
   sqlite3_progress_handler(reader->handle(), 10'000, is_past, &deadline);
   auto answer = read(*reader);
   sqlite3_progress_handler(reader->handle(), 0, nullptr, nullptr);

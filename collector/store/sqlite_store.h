@@ -9,9 +9,11 @@
 
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -20,18 +22,29 @@
 #include "collector/store/interval_table.h"
 #include "collector/store/sqlite.h"
 #include "collector/store/store.h"
+#include "collector/store/text_index.h"
 #include "src/base/mutex.h"
 
 namespace log_aggregator::collector {
+
+struct SqliteStoreOptions {
+  // Whether words are indexed. Where that changes, open() makes or removes the index, which takes
+  // half a minute for a million records.
+  bool full_text = true;
+  // Batches that would make more than this wait for the writer are refused: a sender tries again, a
+  // collector without memory dies.
+  std::size_t max_queued_bytes = 256 << 20;
+  // A query that no index helps must not hold a thread for ever.
+  std::chrono::milliseconds query_timeout{10'000};
+};
 
 class SqliteStore : public Store {
  public:
   // Opens the file or creates it, readable by its owner only. Fails where it cannot be written, is
   // not a database of ours or comes from a later version; one of an earlier version is brought up
-  // to date. Batches that would make more than `max_queued_bytes` wait for the writer are refused:
-  // a sender tries again, a collector without memory dies.
+  // to date.
   static Result<std::unique_ptr<SqliteStore>> open(std::string path,
-                                                   std::size_t max_queued_bytes = 256 << 20);
+                                                   SqliteStoreOptions options = {});
 
   // Writes what is queued, then closes.
   ~SqliteStore() override;
@@ -39,7 +52,12 @@ class SqliteStore : public Store {
   SqliteStore& operator=(const SqliteStore&) = delete;
 
   void append(Batch batch, Done done) override;
+  void listen(Listener listener) override;
+  Result<std::int64_t> last_id() override;
+  Result<std::optional<StoredRecord>> find(std::int64_t id) override;
+  Result<std::vector<StoredRecord>> read_after(std::int64_t id, std::size_t most_bytes) override;
   Result<Page> query(const Query& query) override;
+  Result<std::vector<HistogramCount>> histogram(const HistogramQuery& query) override;
   Result<GapsPage> gaps(const GapsQuery& query) override;
 
  private:
@@ -59,10 +77,12 @@ class SqliteStore : public Store {
     Statement update_journal;
     IntervalTable stored;
     IntervalTable skipped;
+    std::optional<TextIndex> text;
+    std::int64_t last_id = 0;  // that was inserted since it was opened
   };
 
-  SqliteStore(std::string path, std::size_t max_queued_bytes, Writer writer);
-  static Result<Writer> open_writer(const std::string& path);
+  SqliteStore(std::string path, SqliteStoreOptions options, Writer writer);
+  static Result<Writer> open_writer(const std::string& path, bool full_text);
 
   void write_until_closed();
   std::deque<Pending> take_queued() EXCLUDES(mutex_);
@@ -80,8 +100,9 @@ class SqliteStore : public Store {
   void return_reader(Database database) EXCLUDES(mutex_);
 
   const std::string path_;
-  const std::size_t max_queued_bytes_;
+  const SqliteStoreOptions options_;
   Writer writer_;
+  Listener listener_;  // constant once there is a batch
 
   Mutex mutex_;
   CondVar work_;

@@ -109,8 +109,8 @@ class SqliteStoreTest : public testing::Test {
     fs::remove_all(directory_);
   }
 
-  void open(std::size_t max_queued_bytes = 256 << 20) {
-    auto opened = SqliteStore::open(path_.string(), max_queued_bytes);
+  void open(SqliteStoreOptions options = {}) {
+    auto opened = SqliteStore::open(path_.string(), options);
     ASSERT_TRUE(opened.ok()) << opened.status().message();
     store_ = std::move(opened).value();
   }
@@ -303,7 +303,7 @@ TEST_F(SqliteStoreTest, AFailedTransactionStoresNeitherRecordsNorIntervalsAndIsN
 
 TEST_F(SqliteStoreTest, RefusesMoreThanItCanKeepInMemory) {
   constexpr std::size_t kQueuedBytes = 1 << 20;
-  open(kQueuedBytes);
+  open({.max_queued_bytes = kQueuedBytes});
   std::promise<void> first_done;
   std::promise<void> go_on;
   auto gate = go_on.get_future().share();
@@ -329,9 +329,9 @@ TEST_F(SqliteStoreTest, RefusesMoreThanItCanKeepInMemory) {
   EXPECT_EQ(stored + refused, 10);
 }
 
-TEST_F(SqliteStoreTest, UsesAnIndexForEveryFilter) {
+TEST_F(SqliteStoreTest, UsesAnIndexForOneValue) {
   open();
-  for (const char* column : {"level", "logger", "host", "time_us"}) {
+  for (const char* column : {"level", "logger", "host"}) {
     auto database = Database::open(path_.string(), SQLITE_OPEN_READWRITE);
     ASSERT_TRUE(database.ok());
     auto plan = database->prepare(std::string("EXPLAIN QUERY PLAN SELECT id FROM record WHERE ") +
@@ -569,7 +569,8 @@ TEST_F(SqliteStoreTest, OpensAFileOfVersion1AndKnowsItsDuplicates) {
   counts(numbered({1, 2}));
   store_.reset();
   run("DROP TABLE skipped_interval; ALTER TABLE journal DROP COLUMN host;"
-      "ALTER TABLE journal DROP COLUMN seen_us; PRAGMA user_version = 1");
+      "ALTER TABLE journal DROP COLUMN seen_us; DROP INDEX record_time_level;"
+      "CREATE INDEX record_time ON record (time_us); PRAGMA user_version = 1");
   open();
   EXPECT_EQ(counts(with_skipped(numbered({2, 5}), {{3, 3}})), std::pair(1ul, 1ul));
   EXPECT_THAT(gaps().missing, ElementsAre(SequenceRange{4, 4}));

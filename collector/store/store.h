@@ -1,8 +1,8 @@
 // Store: where the collector keeps records. The HTTP side knows stores by this interface only.
 //
 // Every method may be called from any thread. append() never waits for the disk: it queues, and
-// says through a callback when the batch is safe. query() and gaps() may take as long as the disk
-// does; call them where that is allowed. A store that fails (disk full, file gone) answers with a
+// says through a callback when the batch is safe. What reads may take as long as the disk does;
+// call it where that is allowed. A store that fails (disk full, file gone) answers with a
 // Status; it stays usable, and the next call may succeed.
 
 #pragma once
@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "collector/search/filter.h"
 #include "collector/store/gaps.h"
 #include "log_aggregator/status.h"
 #include "src/base/sequence_ranges.h"
@@ -48,13 +49,10 @@ struct Appended {
   std::size_t duplicates = 0;  // were stored by an earlier batch of the same journal
 };
 
-// Everything given must match. Of `levels` one must; none means any.
-struct Query {
+// Everything given must match.
+struct Query : Selection {
   std::optional<std::int64_t> from_us;  // inclusive
   std::optional<std::int64_t> to_us;    // exclusive
-  std::vector<std::string> levels;
-  std::optional<std::string> logger;
-  std::optional<std::string> host;
   std::size_t limit = 100;
   std::optional<std::int64_t> before;  // Page::next of the page before
 };
@@ -69,6 +67,18 @@ struct Page {
   // are large, though there are more.
   std::vector<StoredRecord> records;
   std::optional<std::int64_t> next;  // Query::before of the next page; none: this was the last
+};
+
+struct HistogramQuery : Selection {
+  std::int64_t from_us = 0;  // inclusive
+  std::int64_t to_us = 0;    // exclusive
+  std::int64_t step_us = 1;  // buckets begin at multiples of it
+};
+
+struct HistogramCount {
+  std::int64_t time_us = 0;  // where the bucket begins
+  std::string level;
+  std::int64_t count = 0;
 };
 
 struct GapsQuery {
@@ -103,7 +113,21 @@ class Store {
   // one transaction. `done` must be quick and must not call the store.
   virtual void append(Batch batch, Done done) = 0;
 
+  // Told, after each commit, the highest id that is stored. Called on a thread of the store, which
+  // it must not hold up. Set it before the first append(), once; nothing takes it away.
+  using Listener = std::function<void(std::int64_t last_id)>;
+  virtual void listen(Listener listener) = 0;
+
+  // The highest id so far; 0 where nothing was ever stored.
+  virtual Result<std::int64_t> last_id() = 0;
+  virtual Result<std::optional<StoredRecord>> find(std::int64_t id) = 0;
+  // The records after this id in order, at least one where there is any, and not many more bytes
+  // than `most_bytes` of them.
+  virtual Result<std::vector<StoredRecord>> read_after(std::int64_t id, std::size_t most_bytes) = 0;
+
   virtual Result<Page> query(const Query& query) = 0;
+  // By time and level; buckets without records are left out.
+  virtual Result<std::vector<HistogramCount>> histogram(const HistogramQuery& query) = 0;
   virtual Result<GapsPage> gaps(const GapsQuery& query) = 0;
 };
 
