@@ -13,6 +13,7 @@
 #include "collector/http/auth.h"
 #include "collector/http/ingest.h"
 #include "collector/http/message.h"
+#include "collector/http/tails.h"
 #include "collector/store/store.h"
 
 namespace log_aggregator::collector {
@@ -34,15 +35,20 @@ class Api : public HttpHandler {
   void health(HttpRequest&& request, const Respond& respond);
   void ingest(HttpRequest&& request, const Respond& respond);
   void query(HttpRequest&& request, const Respond& respond);
+  void record(HttpRequest&& request, const Respond& respond);
+  void stream(HttpRequest&& request, const Respond& respond);
+  void histogram(HttpRequest&& request, const Respond& respond);
   void gaps(HttpRequest&& request, const Respond& respond);
 
   static const Route* find_route(const HttpRequest& request);
   HttpResponse health_response() const;
+  HttpResponse stream_response(const HttpRequest& request);
 
   Store& store_;
   const TokenSet tokens_;
   const std::string version_;
   const IngestLimits limits_;
+  Tails tails_;
   std::unique_ptr<Pools> pools_;
 };
 
