@@ -34,6 +34,7 @@ struct ServeOptions {
   std::string listen = "127.0.0.1:8080";
   std::string store;
   std::string token_file;
+  bool full_text = true;
 };
 
 // HOST:PORT, where an IPv6 host stands in brackets.
@@ -139,7 +140,7 @@ int serve(const ServeOptions& options) {
   if (!server.ok()) return fail(server.status());
   auto path = store_path(options.store);
   if (!path.ok()) return fail(path.status());
-  auto store = SqliteStore::open(std::move(path).value());
+  auto store = SqliteStore::open(std::move(path).value(), {.full_text = options.full_text});
   if (!store.ok()) return fail(store.status());
 
   Api api(*store.value(), std::move(tokens), LOG_AGGREGATOR_VERSION);
@@ -172,6 +173,8 @@ void add_serve_command(CLI::App& app, Run& run) {
                    "File of the tokens that are taken, one per line. Clients show one as "
                    "'Authorization: Bearer TOKEN' or as the password of Basic authentication")
       ->type_name("FILE");
+  command->add_flag("!--no-full-text", options->full_text,
+                    "Do not index words: takes in more records a second, and searches slowly");
   command->footer(
       "Examples:\n"
       "  log-aggregator serve\n"

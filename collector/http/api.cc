@@ -204,7 +204,9 @@ void Api::histogram(HttpRequest&& request, const Respond& respond) {
 }
 
 void Api::stream(HttpRequest&& request, const Respond& respond) {
-  respond(stream_response(request));
+  boost::asio::post(pools_->query, [this, request = std::move(request), respond] {
+    answer(respond, [&] { respond(stream_response(request)); });
+  });
 }
 
 HttpResponse Api::stream_response(const HttpRequest& request) {

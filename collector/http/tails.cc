@@ -23,12 +23,14 @@ std::string id_field(std::int64_t id) { return "id: " + std::to_string(id) + '\n
 // What one client follows. The thread of Tails writes to it, the server's thread reads.
 class Tails::Tail : public HttpStream {
  public:
-  Tail(Tails& tails, Selection selection, std::int64_t position, std::int64_t lossless_until)
+  // Shows what comes after the record `after`; the foremost tails are at `foremost`.
+  Tail(Tails& tails, Selection selection, std::int64_t after, std::int64_t foremost)
       : tails_(tails),
         selection_(std::move(selection)),
-        pending_(id_field(position) + '\n'),  // where a client that comes back goes on
-        position_(position),
-        lossless_until_(lossless_until) {
+        after_(after),
+        lossless_until_(std::max(after, foremost)),
+        pending_(id_field(after) + '\n'),  // where a client that comes back goes on
+        position_(std::min(after, foremost)) {
     ++tails_.count_;
     tails_.pending_bytes_ += pending_.size();
   }
@@ -54,7 +56,9 @@ class Tails::Tail : public HttpStream {
   std::int64_t position() const { return position_; }
   // Whether it is to be shown more now. `foremost` is how far the foremost tails are.
   bool is_ready(std::int64_t foremost) EXCLUDES(mutex_);
-  bool wants(Matcher& matcher) const { return matcher.matches(selection_); }
+  bool wants(std::int64_t id, Matcher& matcher) const {
+    return id > after_ && matcher.matches(selection_);
+  }
   void add(std::string_view frame) EXCLUDES(mutex_);
   void advance(std::int64_t position, std::int64_t foremost) EXCLUDES(mutex_);
 
@@ -64,6 +68,8 @@ class Tails::Tail : public HttpStream {
 
   Tails& tails_;
   const Selection selection_;
+  const std::int64_t after_;
+  const std::int64_t lossless_until_;  // what its client asked for by name
 
   Mutex mutex_;
   Wake wake_ GUARDED_BY(mutex_);
@@ -72,8 +78,7 @@ class Tails::Tail : public HttpStream {
 
   // Of the thread of Tails.
   std::int64_t position_;
-  const std::int64_t lossless_until_;  // what its client asked for by name
-  bool skipping_ = false;              // records are counted, not written, until it has caught up
+  bool skipping_ = false;  // records are counted, not written, until it has caught up
   std::uint64_t skipped_ = 0;
 };
 
@@ -150,11 +155,14 @@ Tails::~Tails() {
 }
 
 std::shared_ptr<HttpStream> Tails::open(Selection selection, std::optional<std::int64_t> after) {
+  // A record that is not there yet is of another store: this one was made anew. Who has seen the
+  // newest one may be ahead of us.
+  const auto last_id = store_.last_id();
+  if (after && last_id.ok()) after = std::min(*after, last_id.value());
   MutexLock lock(mutex_);
   if (count_ >= limits_.max_tails) return nullptr;
-  // A record that is not there yet is of another store: this one was made anew.
-  const std::int64_t position = std::min(after.value_or(shown_id_), shown_id_);
-  auto tail = std::make_shared<Tail>(*this, std::move(selection), position, shown_id_);
+  auto tail =
+      std::make_shared<Tail>(*this, std::move(selection), after.value_or(shown_id_), shown_id_);
   tails_.push_back(tail);
   changed_ = true;
   work_.notify_one();
@@ -258,7 +266,7 @@ bool Tails::show_after(std::int64_t begin, std::int64_t end, const TailList& tai
     frame_.clear();
     matcher_.look_at(record.json);
     for (const auto& tail : tails) {
-      if (!tail->wants(matcher_)) continue;
+      if (!tail->wants(record.id, matcher_)) continue;
       if (frame_.empty()) write_frame(record);
       tail->add(frame_);
     }

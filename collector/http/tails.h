@@ -45,7 +45,7 @@ class Tails {
   Tails& operator=(const Tails&) = delete;
 
   // What follows the record `after`, or without it what is stored from now on. Nothing where there
-  // are too many tails.
+  // are too many tails. Reads from the store.
   std::shared_ptr<HttpStream> open(Selection selection, std::optional<std::int64_t> after);
 
   std::size_t count() const { return count_; }
