@@ -219,7 +219,6 @@ bool Sending::run(SendInput input) {
       display_.say(name_ + ": " + text.status().message());
       failed_ = true;
     } else if (text->kind == InputText::Kind::end) {
-      marks_.push_back({offered_, text->behind, bad_});
       ended = true;
       break;
     } else if (text->kind != InputText::Kind::nothing_yet) {
@@ -232,6 +231,7 @@ bool Sending::run(SendInput input) {
 }
 
 Status Sending::extend(std::uint64_t end) {
+  if (end == state_.end) return {};
   state_.end = end;
   const auto head = fingerprint_head(descriptor_, end);
   if (!head.ok()) return head.status();
@@ -467,8 +467,9 @@ int Sender::send_pipe(const std::string& name, int descriptor) {
   return sending.conclude(sending.run(SendInput(descriptor, options_.format)));
 }
 
-// What an earlier run has taken up comes first, up to where that ended; what the file has grown by
-// since is taken up when all of that has met its fate.
+// Lines that an earlier run has taken up come first, up to where that ended: it may have sent half
+// of a line that was being written. What the file has grown by since is taken up when all of that
+// has met its fate.
 int Sender::send_file(const std::string& path, int descriptor) {
   const auto size = size_of(descriptor);
   if (!size.ok()) return fail_for(path, size.status());
@@ -488,8 +489,11 @@ int Sender::send_file(const std::string& path, int descriptor) {
   Sending sending(options_, stop_, display_, name, descriptor, *state, kept);
   if (kept == nullptr) return sending.conclude(true);
   if (Status started = sending.start(); !started.ok()) return fail_for(path, started);
-  bool complete = sending.run(SendInput(descriptor, state->format, state->place, state->end));
-  if (complete && state->end < *size) {
+  bool complete = true;
+  if (state->format == InputFormat::lines && state->end < *size) {
+    complete = sending.run(SendInput(descriptor, state->format, state->place, state->end));
+  }
+  if (complete) {
     if (Status extended = sending.extend(*size); !extended.ok()) return fail_for(path, extended);
     complete = sending.run(SendInput(descriptor, state->format, sending.place(), *size));
   }
