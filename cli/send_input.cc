@@ -15,7 +15,6 @@ namespace log_aggregator::cli {
 
 namespace {
 
-constexpr std::size_t kReadBytes = 256 << 10;
 // As much is read to find out what an input is, if its first line is that long.
 constexpr std::size_t kDetectBytes = 64 << 10;
 // How long a pipe is waited for.
@@ -102,11 +101,13 @@ std::optional<TextEnd> ValueScanner::step(char c, std::size_t at, bool in_array)
 
 // ---- SendInput
 
-SendInput::SendInput(int descriptor, FormatChoice choice)
-    : descriptor_(descriptor), choice_(choice) {}
+SendInput::SendInput(int descriptor, FormatChoice choice, std::size_t read_bytes)
+    : descriptor_(descriptor), read_bytes_(read_bytes), choice_(choice) {}
 
-SendInput::SendInput(int descriptor, InputFormat format, InputPlace from, std::uint64_t until)
+SendInput::SendInput(int descriptor, InputFormat format, InputPlace from, std::uint64_t until,
+                     std::size_t read_bytes)
     : descriptor_(descriptor),
+      read_bytes_(read_bytes),
       choice_(FormatChoice::automatic),
       until_(until),
       format_(format),
@@ -179,10 +180,10 @@ Result<SendInput::Filled> SendInput::fill() {
   begin_ = 0;
   const std::size_t before = buffer_.size();
   const std::uint64_t at = base_ + before + dropped_;
-  const std::uint64_t left = until_ ? *until_ - at : kReadBytes;
+  const std::uint64_t left = until_ ? *until_ - at : read_bytes_;
   if (left == 0) return Filled::end;
   if (!until_ && !is_readable()) return Filled::nothing_yet;
-  buffer_.resize(before + std::min<std::uint64_t>(kReadBytes, left));
+  buffer_.resize(before + std::min<std::uint64_t>(read_bytes_, left));
   const ssize_t count = read_at(at, buffer_.data() + before, buffer_.size() - before);
   buffer_.resize(before + static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
   if (count < 0) return read_failure();

@@ -78,10 +78,13 @@ class SendInput {
  public:
   static constexpr std::size_t kMaxBytes = 1 << 20;  // of a text
 
+  static constexpr std::size_t kReadBytes = 256 << 10;  // at once, if there are as many
+
   // From the beginning, up to where the input ends.
-  SendInput(int descriptor, FormatChoice choice);
+  SendInput(int descriptor, FormatChoice choice, std::size_t read_bytes = kReadBytes);
   // The bytes of a file from a place that an earlier input has told up to `until`.
-  SendInput(int descriptor, InputFormat format, InputPlace from, std::uint64_t until);
+  SendInput(int descriptor, InputFormat format, InputPlace from, std::uint64_t until,
+            std::size_t read_bytes = kReadBytes);
 
   // The next text without blanks around it, but for lines, which keep theirs; blank lines are left
   // out. An empty one only where an array has nothing between two commas.
@@ -109,6 +112,7 @@ class SendInput {
   std::string_view unread() const { return std::string_view(buffer_).substr(begin_); }
 
   const int descriptor_;
+  const std::size_t read_bytes_;
   const FormatChoice choice_;
   const std::optional<std::uint64_t> until_;  // nothing: it is read to its end
   std::optional<InputFormat> format_;

@@ -192,7 +192,8 @@ Status SendStateFile::save(const SendState& state) {
   static_cast<void>(files.remove(fresh));  // of a process that was killed here
   auto file = files.open(fresh, Files::Open::to_create);
   if (!file.ok()) return file.status();
-  if (Status written = (*file)->write(0, std::string(json.text()) + '\n'); !written.ok()) return written;
+  if (Status written = (*file)->write(0, std::string(json.text()) + '\n'); !written.ok())
+    return written;
   if (Status synced = (*file)->sync(); !synced.ok()) return synced;
   if (Status renamed = files.rename(fresh, path_); !renamed.ok()) return renamed;
   return files.sync_directory(directory_);
