@@ -396,8 +396,9 @@ int Sending::conclude(bool complete) {
                 : static_cast<void>(std::printf("%s\n", send_sum_text(total).c_str()));
   if (std::fflush(stdout) != 0) return fail(Status::unavailable("cannot write to standard output"));
   if (complete) return total.failed == 0 ? 0 : 1;
-  const std::string why =
-      given_up_ ? "given up: " + feed_->progress().last_error : "not all was sent";
+  std::string why = "not all was sent";
+  if (stop_.number() != 0) why = "stopped";
+  if (given_up_) why = "given up: " + feed_->progress().last_error;
   display_.say(name_ + ": " + why +
                (keeper_ != nullptr ? "; the same command goes on where this one has ended" : ""));
   return 1;
@@ -554,8 +555,8 @@ int send(const SendOptions& options) {
   Sender sender(options, stop, endpoint->url);
   int code = 0;
   for (const std::string& file : options.files) {
-    if (stop.number() != 0) break;
-    code = std::max(code, sender.send(file));
+    const int of_file = stop.number() != 0 ? 1 : sender.send(file);
+    code = std::max(code, of_file);
   }
   return stop.number() != 0 && code != 0 ? kSignalled + stop.number() : code;
 }
