@@ -120,12 +120,13 @@ class Display {
 class Sending {
  public:
   // `keeper` keeps the state; null: nothing does, as the input is no file.
-  Sending(const SendOptions& options, const StopOnSignal& stop, Display& display, std::string name,
+  Sending(const SendOptions& options, const StopOnSignal& stop, Display& display, std::string path,
           int descriptor, SendState state, SendStateFile* keeper)
       : options_(options),
         stop_(stop),
         display_(display),
-        name_(std::move(name)),
+        path_(std::move(path)),
+        name_(std::filesystem::path(path_).filename().string()),
         descriptor_(descriptor),
         begun_with_(state),
         keeper_(keeper),
@@ -170,7 +171,8 @@ class Sending {
   const SendOptions& options_;
   const StopOnSignal& stop_;
   Display& display_;
-  const std::string name_;
+  const std::string path_;
+  const std::string name_;  // for people
   const int descriptor_;
   const SendState begun_with_;
   SendStateFile* const keeper_;
@@ -257,6 +259,8 @@ void Sending::handle(const InputText& text, InputFormat format) {
   } else {
     note_bad(text, format, record.status().message());
   }
+  // Of the bad texts behind a record one mark is enough.
+  if (!marks_.empty() && marks_.back().record == offered_) marks_.pop_back();
   marks_.push_back({offered_, text.behind, bad_});
 }
 
@@ -343,8 +347,7 @@ void Sending::watch_for_outage(const Feed::Progress& progress) {
       !std::exchange(told_of_outage_, true)) {
     display_.say(progress.last_error + "; trying again");
   }
-  if (silence.count() < options_.give_up_after_s) return;
-  given_up_ = true;
+  given_up_ |= silence.count() >= options_.give_up_after_s;
 }
 
 Status Sending::save() {
@@ -373,7 +376,7 @@ void Sending::print_json(const SendSum& sum, bool complete) const {
     json.raw(std::to_string(value));
   };
   json.key("file");
-  json.string(sum.name);
+  json.string(path_);
   json.key("journal");
   json.string(state_.journal);
   number("sent", sum.sent);
@@ -472,8 +475,6 @@ int Sender::send_pipe(const std::string& name, int descriptor) {
 // of a line that was being written. What the file has grown by since is taken up when all of that
 // has met its fate.
 int Sender::send_file(const std::string& path, int descriptor) {
-  const auto size = size_of(descriptor);
-  if (!size.ok()) return fail_for(path, size.status());
   const auto directory = send_state_directory();
   if (!directory.ok()) return fail(directory.status());
   std::error_code error;
@@ -481,13 +482,14 @@ int Sender::send_file(const std::string& path, int descriptor) {
   if (error) return fail_for(path, Status::unavailable(error.message()));
   const auto keeper = SendStateFile::open(*directory, endpoint_, absolute);
   if (!keeper.ok()) return fail_for(path, keeper.status());
+  const auto size = size_of(descriptor);
+  if (!size.ok()) return fail_for(path, size.status());
   const auto state = state_for(path, descriptor, *size, **keeper);
   if (!state.ok()) return fail_for(path, state.status());
 
   // An empty one is like any other: there is nothing yet to know it by.
   SendStateFile* const kept = *size == 0 ? nullptr : keeper->get();
-  const std::string name = std::filesystem::path(path).filename().string();
-  Sending sending(options_, stop_, display_, name, descriptor, *state, kept);
+  Sending sending(options_, stop_, display_, path, descriptor, *state, kept);
   if (kept == nullptr) return sending.conclude(true);
   if (Status started = sending.start(); !started.ok()) return fail_for(path, started);
   bool complete = true;
@@ -506,23 +508,18 @@ Result<SendState> Sender::state_for(const std::string& path, int descriptor, std
                                     const SendStateFile& keeper) {
   const auto format = format_of(descriptor);
   if (!format.ok()) return format.status();
-  if (!options_.restart) {
-    auto known = keeper.load();
-    if (!known.ok()) return known.status();
-    if (*known) {
-      const auto same = is_same_file(**known, descriptor, size);
-      if (!same.ok()) return same.status();
-      const bool other_format =
-          options_.format != FormatChoice::automatic && (*known)->format != *format;
-      if (*same && other_format) {
-        return Status::invalid_argument("was begun as " +
-                                        std::string(input_format_name((*known)->format)) +
-                                        "; --restart sends all of it again");
-      }
-      if (*same) return **std::move(known);
-      display_.say(path +
-                   " is another file than before, or was cut: it is sent from its beginning");
-    }
+  auto known = options_.restart ? Result(std::optional<SendState>()) : keeper.load();
+  if (!known.ok()) return known.status();
+  const auto same = *known ? is_same_file(**known, descriptor, size) : Result(false);
+  if (!same.ok()) return same.status();
+  if (*same && options_.format != FormatChoice::automatic && (*known)->format != *format) {
+    return Status::invalid_argument("was begun as " +
+                                    std::string(input_format_name((*known)->format)) +
+                                    "; --restart sends all of it again");
+  }
+  if (*same) return **std::move(known);
+  if (*known) {
+    display_.say(path + " is another file than before, or was cut: it is sent from its beginning");
   }
   const auto head = fingerprint_head(descriptor, size);
   if (!head.ok()) return head.status();
