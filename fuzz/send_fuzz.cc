@@ -22,6 +22,7 @@ void read_all(int file, std::string_view content, cli::InputFormat format) {
     expect(text->behind.offset <= content.size());
     before = text->behind;
     if (text->kind == cli::InputText::Kind::end) return;
+    if (text->kind == cli::InputText::Kind::broken) continue;
     expect(records.from_line(text->text, 0).size() <= cli::SendRecord::kMaxBytes);
     const auto record = records.from_json(text->text, 0);
     if (record.ok()) expect(record->find('\n') == std::string_view::npos);
