@@ -201,7 +201,7 @@ Status SendStateFile::save(const SendState& state) {
 
 Result<std::string> send_state_directory() {
   namespace fs = std::filesystem;
-  const auto home = state_home();
+  auto home = state_home();
   if (!home.ok()) return home;
   const fs::path directory = fs::path(*home) / "log-aggregator" / "send";
   std::error_code error;
