@@ -10,6 +10,7 @@
 
 #include "collector/http/gaps.h"
 #include "collector/http/histogram.h"
+#include "collector/http/log_page.h"
 #include "collector/http/query.h"
 #include "collector/timestamp.h"
 #include "log_aggregator/json_writer.h"
@@ -91,7 +92,9 @@ const Api::Route* Api::find_route(const HttpRequest& request) {
       {"GET", "/api/health", &Api::health, true}, {"POST", "/api/logs", &Api::ingest},
       {"GET", "/api/logs", &Api::query},          {"GET", "/api/logs/stream", &Api::stream},
       {"GET", "/api/logs/*", &Api::record},       {"GET", "/api/histogram", &Api::histogram},
-      {"GET", "/api/gaps", &Api::gaps},
+      {"GET", "/api/gaps", &Api::gaps},           {"GET", "/", &Api::log_page},
+      {"GET", "/app.js", &Api::log_page},         {"GET", "/app.css", &Api::log_page},
+      {"GET", "/icon.svg", &Api::log_page},
   };
   const Route* same_path = nullptr;
   for (const Route& route : kRoutes) {
@@ -220,6 +223,10 @@ HttpResponse Api::stream_response(const HttpRequest& request) {
   response = error_response({503, "too many streams are open"});
   response.headers.emplace_back("Retry-After", "10");
   return response;
+}
+
+void Api::log_page(HttpRequest&& request, const Respond& respond) {
+  respond(log_page_response(request.path));
 }
 
 void Api::gaps(HttpRequest&& request, const Respond& respond) {

@@ -39,6 +39,7 @@ class Api : public HttpHandler {
   void stream(HttpRequest&& request, const Respond& respond);
   void histogram(HttpRequest&& request, const Respond& respond);
   void gaps(HttpRequest&& request, const Respond& respond);
+  void log_page(HttpRequest&& request, const Respond& respond);
 
   static const Route* find_route(const HttpRequest& request);
   HttpResponse health_response() const;
