@@ -9,6 +9,7 @@ run_checks() {
   check "Python format" ruff-format .venv/bin/ruff format --check .
   check "Python lint" ruff .venv/bin/ruff check .
   check "Python types" mypy .venv/bin/mypy
+  check "types of the log page" page-types page_npm run types
   check "include directions" includes .venv/bin/python scripts/check_includes.py
   check "clang-tidy, warnings of clang 16" clang-tidy tidy
   check "AddressSanitizer, UBSan: build" asan-build preset_build asan

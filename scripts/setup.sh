@@ -5,6 +5,7 @@
 build_packages=(g++ cmake ninja-build pkg-config libcurl4-openssl-dev libzstd-dev libdeflate-dev
   libsimdjson-dev libsqlite3-dev libcli11-dev libboost-dev libgmock-dev e2fsprogs btrfs-progs)
 check_packages=(clang-16 clang-tidy-16 clang-format-16 libclang-rt-16-dev)
+browser_packages=(chromium)
 bench_packages=(libspdlog-dev rapidjson-dev)
 
 # PYTHON names another interpreter, which then must have its headers and venv itself. The system's
@@ -18,12 +19,14 @@ fi
 
 # What may be set outside and would send packages or imports elsewhere.
 unset PYTHONPATH PYTHONHOME PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_HASHES VIRTUAL_ENV
+unset NODE_ENV NODE_OPTIONS NODE_PATH
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
 # A minimal system has no other locale that knows UTF-8.
 export LC_ALL=C.UTF-8
 
 venv_stamp=.venv/requirements.sha256
 build_stamp=.venv/build.sha256
+page_stamp=build/page.sha256
 hooks_stamp=build/hooks/requirements.sha256
 
 build_options=(--config-settings=build-dir=build/release
@@ -48,15 +51,20 @@ setup_project() {
     rm -f build/release/CMakeCache.txt
     step "environment .venv and Python packages" venv make_venv
   fi
+  if ! page_is_current; then
+    step "the log page" page make_page
+  fi
   if ! build_is_current; then
     step "compiling, installing into .venv" build make_build
   fi
   exec 9>&-
 }
 
-# What the tests need beside it: CPython's own tests of logging, and packages that patch it.
+# What the tests need beside it: a browser, CPython's own tests of logging, and packages that patch
+# it.
 setup_tests() {
   local version
+  setup_browser
   version=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
   # Those of another interpreter come with it or not at all.
   if [[ $python == /usr/bin/python3 && ! -e /usr/lib/python$version/test/test_logging.py ]]; then
@@ -64,6 +72,14 @@ setup_tests() {
   fi
   if [[ $(hooks_id) != "$(cat "$hooks_stamp" 2>/dev/null)" ]]; then
     step "packages that patch logging, for tests" hooks make_hooks
+  fi
+}
+
+setup_browser() {
+  local missing
+  mapfile -t missing < <(missing_packages "${browser_packages[@]}")
+  if ((${#missing[@]})); then
+    install_packages "${missing[@]}"
   fi
 }
 
@@ -85,7 +101,7 @@ announce() {
     say "  Debian packages, by apt-get, up to 120 MB to download: $*"
   fi
   if ! venv_is_current; then
-    say "  Python packages from PyPI into .venv: about 40 MB, half a minute"
+    say "  Python packages from PyPI into .venv: about 155 MB, a minute"
   fi
   if [[ ! -e $build_stamp ]]; then
     say "  the build, in build/: about 2 minutes on two cores"
@@ -140,12 +156,37 @@ make_venv() {
     venv_id >"$venv_stamp"
 }
 
+# The log page is bundled by Node, which is among the Python packages. What the collector's build
+# takes is the bundle alone, so building from an sdist needs no Node.
+page_id() {
+  {
+    cat "$venv_stamp" &&
+      find collector/web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -print0 |
+      sort -z | xargs -0 sha256sum
+  } | sha256sum
+}
+
+page_is_current() {
+  [[ -d collector/web/dist && -e $page_stamp && $(page_id) == "$(<$page_stamp)" ]]
+}
+
+make_page() {
+  page_npm ci --ignore-scripts --include=dev --prefer-offline --no-audit --no-fund &&
+    page_npm run build &&
+    page_id >"$page_stamp"
+}
+
+# page_npm ARGUMENTS...: npm in the folder of the log page.
+page_npm() {
+  PATH=$PWD/.venv/bin:$PATH .venv/bin/npm --prefix collector/web "$@"
+}
+
 build_id() {
   {
     echo "$PWD" "${build_options[@]}"
     missing_packages "${bench_packages[@]}"  # what they are for is built where they are there
     find CMakeLists.txt VERSION pyproject.toml bench cli cmake collector include python src \
-      -type f -not -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum
+      -type f -not -name '*.pyc' -not -path '*/node_modules/*' -print0 | sort -z | xargs -0 sha256sum
   } | sha256sum
 }
 

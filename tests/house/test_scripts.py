@@ -104,7 +104,15 @@ def test_other_includes_pass(tmp_path, source, line):
 
 def test_help_lists_every_command_of_run():
     text = subprocess.run([ROOT / "run", "help"], capture_output=True, text=True, check=True).stdout
-    for command in ("setup", "demo [--once]", "test", "bench [--quick]", "soak", "check"):
+    for command in (
+        "setup",
+        "demo [--once]",
+        "test",
+        "bench [--quick]",
+        "soak",
+        "screenshots",
+        "check",
+    ):
         assert f"\n  {command} " in text
 
 

@@ -2,7 +2,7 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 
 import { get } from "./api";
-import { type Field, extraFields, parseExactly, standardFields } from "./fields";
+import { type Field, extraFields, isLong, parseExactly, standardFields } from "./fields";
 import { cut, visible, visibleLines } from "./text";
 
 const textMax = 65_536;
@@ -109,7 +109,7 @@ function Whole({ id, text, onFilter }: WholeProps) {
           Open JSON
         </a>
       </div>
-      <Block name="Message" text={record["message"]} />
+      {isLong(record["message"]) && <Block name="Message" text={record["message"]} />}
       <Block name="Exception" text={record["exception"]} />
       <section>
         <h3>Fields</h3>

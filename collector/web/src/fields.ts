@@ -41,7 +41,7 @@ export interface Field {
   term?: string;
 }
 
-/** Shown by themselves, not among the fields. */
+/** Not among the fields: they have a place of their own. */
 const apart = ["id", "message", "exception", "extra"];
 const termNames: Record<string, string> = { logger_name: "logger" };
 /** Names that mean a standard field, whatever is in `extra`. */
@@ -69,11 +69,19 @@ function field(path: readonly string[], value: unknown, names: readonly string[]
   return { path, text, ...(found !== undefined && { term: found }) };
 }
 
-/** The fields beside message, exception and extra. */
+/** Whether a message needs a place of its own. */
+export function isLong(message: unknown): boolean {
+  return typeof message === "string" && (message.length > 100 || message.includes("\n"));
+}
+
+/** The fields beside exception, extra, and a long message. */
 export function standardFields(record: JsonObject): Field[] {
-  return Object.entries(record)
+  const { message } = record;
+  const first = isLong(message) ? [] : [field(["message"], message, ["message"])];
+  const others = Object.entries(record)
     .filter(([name]) => !apart.includes(name))
     .map(([name, value]) => field([name], value, [termNames[name] ?? name]));
+  return [...first, ...others];
 }
 
 /** At most `max` of the fields of `extra`, what is nested as paths. */

@@ -73,6 +73,20 @@ function useBuckets(view: View, still: boolean, width: number) {
   return { found, error };
 }
 
+/** As long as the distance of two needs it. */
+function timeText(time_s: number, distance_s: number): string {
+  const time = new Date(time_s * 1_000);
+  if (distance_s * 1_000 >= day_ms) {
+    return time.toLocaleDateString(undefined, { month: "short", day: "numeric" });
+  }
+  return time.toLocaleTimeString(undefined, {
+    hour: "2-digit",
+    minute: "2-digit",
+    ...(distance_s < 60 && { second: "2-digit" }),
+    hourCycle: "h23",
+  });
+}
+
 function compact(value: number): string {
   return Intl.NumberFormat("en", { notation: "compact" }).format(value);
 }
@@ -101,7 +115,9 @@ function options(
     const column = Math.floor((plot.posToVal(left, "x") * 1_000 - begin_ms) / step_ms);
     return column in counts ? column : undefined;
   };
-  const select = (first: number | undefined, last: number | undefined) => {
+  const select = (plot: uPlot, from: number, to: number) => {
+    const first = columnAt(plot, from);
+    const last = columnAt(plot, to);
     if (first === undefined || last === undefined) return;
     const { begin_ms, step_ms } = current();
     onSelect({ from_ms: begin_ms + first * step_ms, to_ms: begin_ms + (last + 1) * step_ms });
@@ -117,7 +133,15 @@ function options(
       y: { range: (_plot, _least, most) => [0, Math.max(1, most * 1.05)] },
     },
     axes: [
-      { ...axis, size: 22, gap: 4, grid: { show: false } },
+      {
+        ...axis,
+        size: 22,
+        gap: 4,
+        space: 70,
+        grid: { show: false },
+        values: (_plot, times, _axis, _space, distance_s) =>
+          times.map((time_s) => timeText(time_s, distance_s)),
+      },
       { ...axis, size: 44, gap: 4, space: 28, values: (_plot, values) => values.map(compact) },
     ],
     series: [{}, ...series.reverse()],
@@ -128,13 +152,19 @@ function options(
           onHover(left < 0 ? undefined : columnAt(plot, left));
         },
       ],
+      // A drag selects all columns that it touches, a click the one. After a drag uPlot keeps the
+      // click to itself.
+      setSelect: [
+        (plot) => {
+          const { left, width: dragged } = plot.select;
+          if (dragged > 0) select(plot, left, left + dragged - 1);
+        },
+      ],
       ready: [
         (plot) => {
-          // A click selects the column, a drag all that it touches.
           plot.over.addEventListener("click", () => {
-            const { left, width: dragged } = plot.select;
-            const from = dragged > 0 ? left : (plot.cursor.left ?? -1);
-            select(columnAt(plot, from), columnAt(plot, from + Math.max(0, dragged - 1)));
+            const { left = -1 } = plot.cursor;
+            select(plot, left, left);
           });
         },
       ],

@@ -5,9 +5,9 @@ export const spans = ["15m", "1h", "24h", "7d", "all"] as const;
 export type Span = (typeof spans)[number];
 
 export const spanNames: Record<Span, string> = {
-  "15m": "15 minutes",
-  "1h": "1 hour",
-  "24h": "24 hours",
+  "15m": "15 min",
+  "1h": "1 h",
+  "24h": "24 h",
   "7d": "7 days",
   all: "all",
 };
