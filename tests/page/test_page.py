@@ -7,12 +7,12 @@ import urllib.parse
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from playwright.sync_api import Error, Page, expect
+from playwright.sync_api import Error, Locator, Page, expect
 
 expect.set_options(timeout=20_000)
 
 
-def rows(page: Page):
+def rows(page: Page) -> Locator:
     return page.locator("tr.row")
 
 
@@ -31,7 +31,7 @@ def search(page: Page, query: str) -> None:
     page.get_by_role("searchbox").press("Enter")
 
 
-def open_row(page: Page, text: str):
+def open_row(page: Page, text: str) -> Locator:
     """The opened part of the row that holds `text`."""
     row = rows(page).filter(has_text=text)
     row.click()
@@ -113,10 +113,10 @@ def test_the_address_holds_the_search_and_back_undoes_it(collector, visit):
 
 def test_a_wrong_query_shows_where(collector, visit):
     page = live(visit(collector.url))
-    search(page, '☂ error "unclosed')
+    search(page, '😀x error "unclosed')
     alert = page.get_by_role("search").get_by_role("alert")
     expect(alert).to_contain_text("quote")
-    expect(alert.locator("code")).to_have_text('☂ error "unclosed')
+    expect(alert.locator("code")).to_have_text('😀x error "unclosed')
     expect(alert.locator("mark")).to_have_text('"')
     search(page, "error")
     expect(alert).to_be_empty()
@@ -222,7 +222,7 @@ def test_an_opened_row_is_not_taken_away_by_new_ones(collector, visit):
     collector.post(numbered(1, 1500))
     expect(page.get_by_role("status")).to_have_text("Paused")
     expect(detail).to_be_visible()
-    page.get_by_role("button", name="Go on: 1,500 new records").click()
+    page.get_by_role("button", name="Go on").click()
     expect(rows(page)).to_have_count(1000)
     assert messages(page) == names(501, 1500)
 
@@ -241,6 +241,13 @@ def test_after_a_restart_of_the_collector_nothing_is_missing(collector, visit):
     assert messages(page) == names(1, 10)
 
 
+def place_in_chart(page: Page, share: float) -> tuple[float, float]:
+    """So far from the beginning of its time to the end."""
+    box = page.locator(".u-over").bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] * share, box["y"] + box["height"] / 2
+
+
 def test_the_histogram_counts_and_a_click_selects_a_time(collector, visit):
     now = datetime.now(timezone.utc)
     early, late = now - timedelta(minutes=40), now - timedelta(minutes=10)
@@ -250,10 +257,8 @@ def test_the_histogram_counts_and_a_click_selects_a_time(collector, visit):
     chart = page.get_by_role("img")
     expect(chart).to_have_accessible_name("3 records, 1 of them errors")
     expect(page.get_by_role("list", name="Records by severity")).to_have_text("error 1info 2")
-    plot = page.locator(".u-over")
-    box = plot.bounding_box()
     # The span ends now: ten minutes ago is at five sixths of its hour.
-    plot.click(position={"x": box["width"] * 5 / 6, "y": box["height"] / 2})
+    page.mouse.click(*place_in_chart(page, 5 / 6))
     expect(chart).to_have_accessible_name("1 records, 1 of them errors")
     expect(rows(page)).to_have_count(1)
     assert messages(page) == ["record 3"]
@@ -270,10 +275,9 @@ def test_a_drag_over_the_histogram_selects_what_it_touches(collector, visit):
         collector.post({"message": f"{minutes} minutes ago", "timestamp": timestamp})
     page = live(visit(collector.url))
     expect(page.get_by_role("img")).to_have_accessible_name(re.compile("^4 records"))
-    box = page.locator(".u-over").bounding_box()
-    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 20)
+    page.mouse.move(*place_in_chart(page, 0.3))
     page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + 25, steps=5)
+    page.mouse.move(*place_in_chart(page, 0.8), steps=5)
     page.mouse.up()
     expect(rows(page)).to_have_count(2)
     assert messages(page) == ["20 minutes ago", "30 minutes ago"]
@@ -305,35 +309,32 @@ INVISIBLE = re.compile(
 )
 
 
+MARKUP = ":is(main, form) :is(script, img, svg, iframe, style, base, object, embed, form)"
+
+
 def hostile_record(text: str) -> dict:
     names = ("message", "level", "logger_name", "host", "module", "exception", "stack_info")
     nested = {text: [text, {text: text}], "deep": {text: {text: text}}}
     return dict.fromkeys(names, text) | {text: text, "extra": {text: text, **nested}}
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_in_every_field_and_key_is_only_text(collector, visit, text):
-    assert collector.post({"message": "harmless"}).status == 200
+def test_hostile_text_in_every_field_and_key_is_only_text(collector, visit):
     page = live(visit(collector.url))
-    expect(rows(page)).to_have_count(1)
-    assert collector.post([hostile_record(text), hostile_record(text)]).status == 200
-    expect(rows(page)).to_have_count(3)
-    for row in (rows(page).nth(0), rows(page).nth(1)):
-        row.click()
-    expect(page.locator(".detail dl")).to_have_count(2)
+    assert collector.post([hostile_record(text) for text in HOSTILE]).status == 200
+    expect(rows(page)).to_have_count(len(HOSTILE))
+    for i in range(len(HOSTILE)):
+        rows(page).nth(i).click()
+    opened = page.locator("tr.detail:has(dl)")
+    expect(opened).to_have_count(len(HOSTILE))
     assert page.evaluate("window.hacked") is None
     assert page.title() == "Log records"
-    made = "main :is(script, img, svg, iframe, style, base, object, embed, form)"
-    assert page.locator(made).count() == 0
-    shown = page.locator("body").inner_text()
-    assert not INVISIBLE.search(shown)
-    escaped = text.encode("unicode_escape").decode()
-    if escaped == text:
-        # Each row and each opened record shows it in every field and key.
-        assert shown.count(text) >= 2 * (4 + 8)
-    # Its neighbour is as it was.
-    expect(rows(page).nth(2)).to_be_visible()
-    expect(rows(page).nth(2)).to_contain_text("harmless")
+    assert page.locator(MARKUP).count() == 0
+    for i, text in enumerate(reversed(HOSTILE)):
+        row, detail = rows(page).nth(i).inner_text(), opened.nth(i).inner_text()
+        assert not INVISIBLE.search(row + detail)
+        if text.isprintable():
+            # The name of a field is part of a path, too.
+            assert (row.count(text), detail.count(text) >= 10) == (4, True), text
 
 
 def test_what_is_invisible_or_turns_text_around_is_escaped(collector, visit):
@@ -348,12 +349,14 @@ def test_what_is_invisible_or_turns_text_around_is_escaped(collector, visit):
 
 
 def test_hostile_searches_in_the_address_are_only_text(collector, visit):
+    page = live(visit(collector.url))
     for text in HOSTILE:
-        page = visit(f"{collector.url}/#query={urllib.parse.quote(text)}")
-        expect(page.get_by_role("searchbox")).to_be_visible()
-        expect(page.get_by_role("status")).not_to_have_text("Loading")
+        with page.expect_response(re.compile(r"/api/logs\?")) as asked:
+            page.goto(f"{collector.url}/#query={urllib.parse.quote(text)}")
+        shown = page.get_by_role("alert") if asked.value.status == 400 else page.locator(".end")
+        expect(shown.first).not_to_be_empty()
         assert page.evaluate("window.hacked") is None
-        assert page.locator("main :is(script, img, svg, iframe, style, base)").count() == 0
+        assert page.locator(MARKUP).count() == 0
 
 
 def test_a_line_of_a_megabyte_is_shown_in_part_until_the_whole_is_asked_for(collector, visit):
