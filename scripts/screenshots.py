@@ -37,12 +37,8 @@ def send(request, timeout):
 
 
 def charge(order, amount):
-    return send({"order": order, "amount": amount}, timeout=2.5)
-
-
-def failure(order, amount):
     try:
-        charge(order, amount)
+        send({"order": order, "amount": amount}, timeout=2.5)
     except TimeoutError:
         return sys.exc_info()
 """
@@ -62,7 +58,7 @@ class Shop:
 
     def __init__(self) -> None:
         self.random = random.Random(7)
-        self.failure = payments()["failure"]
+        self.charge = payments()["charge"]
         self.order = 48_210
 
     def hour(self) -> Iterator[tuple[str, logging.LogRecord]]:
@@ -87,7 +83,7 @@ class Shop:
         is_incident = int(HOUR_S - seconds) in INCIDENT or HOUR_S - seconds < 40
         if kind < 0.35:
             yield self.record(web, "DEBUG", "shop.cache", "hit products:page:%d", kind * 40, **user)
-        elif kind < 0.72:
+        elif kind < 0.64:
             yield self.record(
                 web, "INFO", "shop.web", "GET /products 200 in %.1f ms", took_ms, **user
             )
@@ -108,7 +104,7 @@ class Shop:
     def payment(
         self, user: dict[str, Any], amount: float, is_incident: bool
     ) -> Iterator[logging.LogRecord]:
-        if not is_incident or self.random.random() < 0.4:
+        if not is_incident or self.random.random() < 0.35:
             yield self.record(
                 "worker-1", "INFO", "shop.payments", "order %d paid, %.2f EUR", self.order, amount
             )
@@ -121,7 +117,7 @@ class Shop:
             "shop.payments",
             "payment of order %d failed",
             self.order,
-            exc_info=self.failure(self.order, amount),
+            exc_info=self.charge(self.order, amount),
             **user,
             order={"id": self.order, "amount": amount, "currency": "EUR"},
             attempt=3,
@@ -174,7 +170,7 @@ def fill(endpoint: str) -> None:
 
 def shoot(browser: Browser, url: str, scheme: Any, path: Path) -> None:
     page = browser.new_page(
-        viewport={"width": 1280, "height": 800},
+        viewport={"width": 1280, "height": 880},
         color_scheme=scheme,
         locale="en-GB",
         timezone_id="UTC",

@@ -165,7 +165,7 @@ export function App() {
           input={input}
           onSearch={(query) => go({ ...view, query })}
         />
-        <div class="live">
+        <div class="controls">
           <Status feed={feed} />
           {view.period && (
             <button type="button" class="primary" onClick={() => go(withoutPeriod)}>

@@ -97,7 +97,7 @@ interface WholeProps {
 function Whole({ id, text, onFilter }: WholeProps) {
   const record = useMemo(() => parseExactly(text), [text]);
   const fields = useMemo(
-    () => [...standardFields(record), ...extraFields(record["extra"], fieldsMax + 1)],
+    () => [...extraFields(record["extra"], fieldsMax + 1), ...standardFields(record)],
     [record],
   );
   const shown = fields.slice(0, fieldsMax);

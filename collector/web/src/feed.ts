@@ -8,8 +8,9 @@ const pageSize = 200;
 /** How many rows there are while records arrive, and how many when older ones were asked for. */
 const liveRows = 1_000;
 export const mostRows = 5_000;
-/** Nobody reads more than ten tables a second. */
-const drawPause_ms = 100;
+/** Nobody reads more than ten tables a second; and two thirds of the time stay for the reader. */
+const shortestPause_ms = 100;
+const pauseShare = 2;
 const longestRetry_ms = 30_000;
 
 export type Connection = "loading" | "live" | "reconnecting" | "still";
@@ -34,8 +35,9 @@ export class Feed {
   private source: EventSource | undefined;
   private readonly abort = new AbortController();
   private retries = 0;
-  private drawScheduled = false;
-  private drawn_ms = 0;
+  private drawWanted = false;
+  private drawing = false;
+  private pauseEnds_ms = 0;
 
   constructor(
     private readonly view: View,
@@ -176,22 +178,30 @@ export class Feed {
   }
 
   private scheduleDraw(): void {
-    if (this.drawScheduled) return;
-    this.drawScheduled = true;
-    const pause_ms = Math.max(0, this.drawn_ms + drawPause_ms - performance.now());
+    this.drawWanted = true;
+    if (this.drawing) return;
+    this.drawing = true;
+    const pause_ms = Math.max(0, this.pauseEnds_ms - performance.now());
     setTimeout(() => requestAnimationFrame(() => this.show()), pause_ms);
   }
 
   private show(): void {
-    this.drawScheduled = false;
-    this.drawn_ms = performance.now();
+    this.drawWanted = false;
     if (this.abort.signal.aborted) return;
     if (!this.paused && this.takesOpenRow()) {
       this.paused = true;
       this.arrived = this.waiting.length;
     }
     if (!this.paused) this.showWaiting();
+    const begin_ms = performance.now();
     this.changed();
+    // The browser comes back when it has drawn.
+    setTimeout(() => {
+      const end_ms = performance.now();
+      this.drawing = false;
+      this.pauseEnds_ms = end_ms + Math.max(shortestPause_ms, pauseShare * (end_ms - begin_ms));
+      if (this.drawWanted) this.scheduleDraw();
+    });
   }
 
   /** Whether a row that somebody reads would make room for the new ones. */

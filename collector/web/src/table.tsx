@@ -44,8 +44,8 @@ class Row extends Component<RowProps> {
     const toggle = () => getSelection()?.isCollapsed !== false && onToggle(record.id);
     return (
       <>
-        <tr class={`row ${severity(record.level)}`} onClick={toggle}>
-          <td class="time">
+        <tr role="row" class={`row ${severity(record.level)}`} onClick={toggle}>
+          <td role="cell" class="time">
             <button
               type="button"
               class="opener"
@@ -55,22 +55,22 @@ class Row extends Component<RowProps> {
             />
             <Time time={record.time} />
           </td>
-          <td class="level">
+          <td role="cell" class="level">
             <bdi>{record.level}</bdi>
           </td>
-          <td class="logger">
+          <td role="cell" class="logger">
             <bdi>{record.logger}</bdi>
           </td>
-          <td class="host">
+          <td role="cell" class="host">
             <bdi>{record.host}</bdi>
           </td>
-          <td class="message">
+          <td role="cell" class="message">
             <bdi>{record.message}</bdi>
           </td>
         </tr>
         {isOpen && (
-          <tr class="detail" id={detailId}>
-            <td colSpan={columns.length}>
+          <tr role="row" class="detail" id={detailId}>
+            <td role="cell">
               <Detail id={record.id} onFilter={onFilter} />
             </td>
           </tr>
@@ -89,18 +89,18 @@ interface TableProps {
 
 export function Table({ rows, open, onToggle, onFilter }: TableProps) {
   return (
-    <table>
+    <table role="table">
       <caption class="unseen">Log records, the newest first</caption>
-      <thead>
-        <tr>
+      <thead role="rowgroup">
+        <tr role="row">
           {columns.map((name) => (
-            <th scope="col" class={name.toLowerCase()}>
+            <th role="columnheader" scope="col" class={name.toLowerCase()}>
               {name}
             </th>
           ))}
         </tr>
       </thead>
-      <tbody>
+      <tbody role="rowgroup">
         {rows.map((record) => (
           <Row
             key={record.id}
