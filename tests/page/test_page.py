@@ -7,7 +7,7 @@ import urllib.parse
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from playwright.sync_api import Error, Locator, Page, expect
+from playwright.sync_api import Error, Locator, Page, Route, expect
 
 expect.set_options(timeout=20_000)
 
@@ -239,6 +239,46 @@ def test_after_a_restart_of_the_collector_nothing_is_missing(collector, visit):
     collector.post(numbered(10, 10))
     expect(rows(page)).to_have_count(10)
     assert messages(page) == names(1, 10)
+
+
+def test_what_arrives_between_the_first_page_and_the_stream_is_not_missing(collector, visit):
+    collector.post(numbered(1, 2))
+    page = live(visit(collector.url))
+
+    def arrive_first(route: Route) -> None:
+        collector.post(numbered(3, 4))
+        route.continue_()
+
+    page.route("**/api/logs/stream*", arrive_first, times=1)
+    page.reload()
+    expect(rows(page)).to_have_count(4)
+    assert messages(page) == names(1, 4)
+
+
+def test_records_that_the_collector_left_out_of_the_stream_are_told_of(collector, visit):
+    page = live(visit(collector.url))
+    # As the collector says it. Chromium keeps so much that no test would come to it.
+    missed = 'id: 0\n\nevent: missed\ndata: {"missed":17}\n\n'
+    page.route(
+        "**/api/logs/stream*",
+        lambda route: route.fulfill(body=missed, content_type="text/event-stream"),
+        times=1,
+    )
+    page.reload()
+    expect(page.get_by_text("17 records left out")).to_be_visible()
+    live(page)
+
+
+def test_a_stream_that_is_refused_is_asked_for_again_from_where_it_was(collector, visit):
+    collector.post(numbered(1, 2))
+    page = live(visit(collector.url))
+    page.route("**/api/logs/stream*", lambda route: route.fulfill(status=503), times=1)
+    page.reload()
+    expect(page.get_by_text("the collector takes no further stream")).to_be_visible()
+    collector.post(numbered(3, 4))
+    expect(rows(page)).to_have_count(4)
+    live(page)
+    assert messages(page) == names(1, 4)
 
 
 def place_in_chart(page: Page, share: float) -> tuple[float, float]:

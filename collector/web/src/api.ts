@@ -17,8 +17,12 @@ export class ApiError extends Error {
 
   /** Whether asking again may help. */
   get mayPass(): boolean {
-    return this.status === 0 || this.status === 401 || this.status === 429 || this.status >= 500;
+    return this.status === 0 || this.status === 429 || this.status >= 500;
   }
+}
+
+export function apiError(error: unknown): ApiError {
+  return error instanceof ApiError ? error : new ApiError(0, String(error));
 }
 
 export function url(path: string, parameters: Parameters = {}): string {

@@ -1,6 +1,6 @@
 // Feed: the records of the table. Loads the newest, follows what arrives, and keeps a bounded
 // number of them. One Feed serves one view; the owner draws it again whenever `changed` is called.
-import { ApiError, getPage, url } from "./api";
+import { ApiError, apiError, getPage, url } from "./api";
 import { type Summary, summary } from "./record";
 import { type View, iso } from "./view";
 
@@ -87,7 +87,7 @@ export class Feed {
       this.next = page.next;
       this.error = undefined;
     } catch (error) {
-      this.failed(error);
+      this.error = apiError(error);
     }
     this.loadingOlder = false;
     this.changed();
@@ -164,7 +164,7 @@ export class Feed {
   /** Whether to try again. */
   private failed(error: unknown): boolean {
     if (this.abort.signal.aborted) return false;
-    this.error = error instanceof ApiError ? error : new ApiError(0, String(error));
+    this.error = apiError(error);
     this.connection = this.error.mayPass ? "reconnecting" : "still";
     this.changed();
     return this.error.mayPass;

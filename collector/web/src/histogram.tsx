@@ -2,7 +2,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 
-import { ApiError, getHistogram } from "./api";
+import { type ApiError, apiError, getHistogram } from "./api";
 import { type Buckets, type Counts, buckets, columns, sum, total } from "./buckets";
 import { type Severity, severities } from "./levels";
 import { visible } from "./text";
@@ -58,8 +58,9 @@ function useBuckets(view: View, still: boolean, width: number) {
         setError(undefined);
       } catch (reason) {
         if (abort.signal.aborted) return;
-        setError(reason instanceof ApiError ? reason : new ApiError(0, String(reason)));
-        if (reason instanceof ApiError && !reason.mayPass) return;
+        const failure = apiError(reason);
+        setError(failure);
+        if (!failure.mayPass) return;
       }
       if (abort.signal.aborted || still) return;
       timer = setTimeout(ask, Math.max(refresh_ms, 10 * (performance.now() - begin_ms)));

@@ -19,7 +19,12 @@ const examples: readonly (readonly [term: string, finds: string])[] = [
 
 function Help() {
   return (
-    <details class="help">
+    <details
+      class="help"
+      onKeyDown={(event) => {
+        if (event.key === "Escape") event.currentTarget.open = false;
+      }}
+    >
       <summary aria-label="How to search">?</summary>
       <div class="popover">
         <p>A record is found when all terms match.</p>
