@@ -19,6 +19,13 @@ function useView(): [View, (view: View) => void] {
   return [view, (next) => location.assign(formatView(next))];
 }
 
+/** A function that stays the same and does what `current` does now: for what is drawn once. */
+function useStable<Argument>(current: (argument: Argument) => void): (argument: Argument) => void {
+  const latest = useRef(current);
+  latest.current = current;
+  return useRef((argument: Argument) => latest.current(argument)).current;
+}
+
 function useFeed(view: View): Feed | undefined {
   const [, draw] = useReducer((count: number) => count + 1, 0);
   const feed = useRef<Feed>(undefined);
@@ -31,27 +38,16 @@ function useFeed(view: View): Feed | undefined {
   return feed.current;
 }
 
-interface Keys {
-  search: () => void;
-  pause: () => void;
-  close: () => void;
-}
-
 /** Keys that work wherever nothing else takes them. */
-function useKeys(keys: Keys): void {
-  const current = useRef(keys);
-  current.current = keys;
+function useKeys(keys: Record<string, () => void>): void {
+  const press = useStable((event: KeyboardEvent) => {
+    const isTaken = (event.target as HTMLElement).closest("input") !== null;
+    const action = Object.hasOwn(keys, event.key) ? keys[event.key] : undefined;
+    if (!action || isTaken || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    action();
+  });
   useEffect(() => {
-    const press = (event: KeyboardEvent) => {
-      const element = event.target as HTMLElement;
-      const isTaken = element.closest("input, textarea, select") !== null;
-      if (isTaken || event.ctrlKey || event.metaKey || event.altKey) return;
-      const actions: Record<string, keyof Keys> = { "/": "search", p: "pause", Escape: "close" };
-      const action = actions[event.key];
-      if (!action) return;
-      event.preventDefault();
-      current.current[action]();
-    };
     addEventListener("keydown", press);
     return () => removeEventListener("keydown", press);
   }, []);
@@ -129,7 +125,8 @@ function End({ feed, view }: { feed: Feed; view: View }) {
   if (feed.rows.length > 0) return <p class="end">These are all.</p>;
   if (feed.error) return null;
   const isAll = view.query === "" && !view.period;
-  return <p class="end">{isAll ? "No records yet: they show here as they arrive." : "No records found."}</p>;
+  const why = isAll ? "No records yet: they show here as they arrive." : "No records found.";
+  return <p class="end">{why}</p>;
 }
 
 function withTerm(query: string, term: string): string {
@@ -140,20 +137,13 @@ export function App() {
   const [view, go] = useView();
   const feed = useFeed(view);
   const input = useRef<HTMLInputElement>(null);
-  const current = useRef(view);
-  current.current = view;
-  // Rows keep the first of these: they must not close over what changes.
-  const filter = useRef((term: string) => {
-    go({ ...current.current, query: withTerm(current.current.query, term) });
-  });
-  const toggle = useRef((id: number) => toggleOf.current?.toggle(id));
-  const toggleOf = useRef(feed);
-  toggleOf.current = feed;
+  const toggle = useStable((id: number) => feed?.toggle(id));
+  const filter = useStable((term: string) => go({ ...view, query: withTerm(view.query, term) }));
   const { period: _, ...withoutPeriod } = view;
   useKeys({
-    search: () => input.current?.focus(),
-    pause: () => (feed?.paused ? feed.resume() : feed?.pause()),
-    close: () => feed?.closeRows(),
+    "/": () => input.current?.focus(),
+    p: () => (feed?.paused ? feed.resume() : feed?.pause()),
+    Escape: () => feed?.closeRows(),
   });
   return (
     <>
@@ -188,8 +178,8 @@ export function App() {
             <Table
               rows={feed.rows}
               open={feed.open}
-              onToggle={toggle.current}
-              onFilter={filter.current}
+              onToggle={toggle}
+              onFilter={filter}
             />
             <End feed={feed} view={view} />
           </>

@@ -60,12 +60,13 @@ function term(path: readonly string[], text: string): string | undefined {
   return `${path.join(".")}:${quoted(text)}`;
 }
 
-function field(path: readonly string[], value: unknown, names: readonly string[]): Field {
+/** `names`: by which the query language knows it, if any. */
+function field(path: readonly string[], value: unknown, names?: readonly string[]): Field {
   if (typeof value === "object" && value !== null && !isRaw(value)) {
     return { path, text: JSON.stringify(value, null, 2) };
   }
   const text = typeof value === "string" ? value : isRaw(value) ? value.rawJSON : String(value);
-  const found = term(names, text);
+  const found = names && term(names, text);
   return { path, text, ...(found !== undefined && { term: found }) };
 }
 
@@ -92,8 +93,7 @@ export function extraFields(extra: unknown, max: number): Field[] {
     if (isObject(value) && path.length < deepest && Object.keys(value).length > 0) {
       for (const [name, each] of Object.entries(value)) add([...path, name], each);
     } else {
-      const hasTerm = path[0] !== undefined && !taken.includes(path[0]);
-      fields.push(field(path, value, hasTerm ? path : [""]));
+      fields.push(field(path, value, taken.includes(path[0] ?? "") ? undefined : path));
     }
   };
   if (isObject(extra)) {

@@ -92,37 +92,71 @@ function compact(value: number): string {
   return Intl.NumberFormat("en", { notation: "compact" }).format(value);
 }
 
+function axes(): uPlot.Axis[] {
+  const axis = {
+    stroke: style("--quiet"),
+    font: `11px ${style("--sans")}`,
+    gap: 4,
+    grid: { stroke: style("--line"), width: 1 },
+    ticks: { show: false },
+  };
+  const times: uPlot.Axis = {
+    ...axis,
+    size: 22,
+    space: 70,
+    grid: { show: false },
+    values: (_plot, all, _axis, _space, distance_s) =>
+      all.map((time_s) => timeText(time_s, distance_s)),
+  };
+  const counts: uPlot.Axis = {
+    ...axis,
+    size: 44,
+    space: 28,
+    values: (_plot, all) => all.map(compact),
+  };
+  return [times, counts];
+}
+
+/** The highest first: those after it are drawn over it. */
+function series(): uPlot.Series[] {
+  const bars = uPlot.paths.bars?.({ size: [0.86, 40], align: 1 });
+  const all = severities.map((name) => ({
+    fill: style(`--bar-${name}`),
+    width: 0,
+    points: { show: false },
+    ...(bars && { paths: bars }),
+  }));
+  return [{}, ...all.reverse()];
+}
+
+/** Which column is `left` pixels from the beginning. */
+function columnAt(plot: uPlot, { begin_ms, step_ms, counts }: Buckets, left: number) {
+  if (left < 0) return undefined;
+  const column = Math.floor((plot.posToVal(left, "x") * 1_000 - begin_ms) / step_ms);
+  return column in counts ? column : undefined;
+}
+
 function options(
   width: number,
   current: () => Buckets,
   onHover: (column: number | undefined) => void,
   onSelect: (period: Period) => void,
 ): uPlot.Options {
-  const axis = {
-    stroke: style("--quiet"),
-    font: `11px ${style("--sans")}`,
-    grid: { stroke: style("--line"), width: 1 },
-    ticks: { show: false },
-  };
-  const bars = uPlot.paths.bars?.({ size: [0.86, 40], align: 1 });
-  const series = severities.map((name) => ({
-    fill: style(`--bar-${name}`),
-    width: 0,
-    points: { show: false },
-    ...(bars && { paths: bars }),
-  }));
-  const columnAt = (plot: uPlot, left: number) => {
-    const { begin_ms, step_ms, counts } = current();
-    const column = Math.floor((plot.posToVal(left, "x") * 1_000 - begin_ms) / step_ms);
-    return column in counts ? column : undefined;
-  };
-  const select = (plot: uPlot, from: number, to: number) => {
-    const first = columnAt(plot, from);
-    const last = columnAt(plot, to);
+  const cursorColumn = (plot: uPlot) => columnAt(plot, current(), plot.cursor.left ?? -1);
+  const select = (first: number | undefined, last: number | undefined) => {
     if (first === undefined || last === undefined) return;
     const { begin_ms, step_ms } = current();
     onSelect({ from_ms: begin_ms + first * step_ms, to_ms: begin_ms + (last + 1) * step_ms });
   };
+  // A drag selects all columns that it touches, a click the one. After a drag uPlot keeps the click
+  // to itself.
+  const selectDragged = (plot: uPlot) => {
+    const { left, width: dragged } = plot.select;
+    if (dragged === 0) return;
+    select(columnAt(plot, current(), left), columnAt(plot, current(), left + dragged - 1));
+  };
+  const listen = (plot: uPlot) =>
+    plot.over.addEventListener("click", () => select(cursorColumn(plot), cursorColumn(plot)));
   return {
     width,
     height,
@@ -133,42 +167,12 @@ function options(
       x: { range: () => [current().period.from_ms / 1_000, current().period.to_ms / 1_000] },
       y: { range: (_plot, _least, most) => [0, Math.max(1, most * 1.05)] },
     },
-    axes: [
-      {
-        ...axis,
-        size: 22,
-        gap: 4,
-        space: 70,
-        grid: { show: false },
-        values: (_plot, times, _axis, _space, distance_s) =>
-          times.map((time_s) => timeText(time_s, distance_s)),
-      },
-      { ...axis, size: 44, gap: 4, space: 28, values: (_plot, values) => values.map(compact) },
-    ],
-    series: [{}, ...series.reverse()],
+    axes: axes(),
+    series: series(),
     hooks: {
-      setCursor: [
-        (plot) => {
-          const { left = -1 } = plot.cursor;
-          onHover(left < 0 ? undefined : columnAt(plot, left));
-        },
-      ],
-      // A drag selects all columns that it touches, a click the one. After a drag uPlot keeps the
-      // click to itself.
-      setSelect: [
-        (plot) => {
-          const { left, width: dragged } = plot.select;
-          if (dragged > 0) select(plot, left, left + dragged - 1);
-        },
-      ],
-      ready: [
-        (plot) => {
-          plot.over.addEventListener("click", () => {
-            const { left = -1 } = plot.cursor;
-            select(plot, left, left);
-          });
-        },
-      ],
+      ready: [listen],
+      setCursor: [(plot) => onHover(cursorColumn(plot))],
+      setSelect: [selectDragged],
     },
   };
 }
