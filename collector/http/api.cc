@@ -213,12 +213,12 @@ void Api::stream(HttpRequest&& request, const Respond& respond) {
 }
 
 HttpResponse Api::stream_response(const HttpRequest& request) {
-  auto parsed = parse_stream_query(request);
-  if (auto* error = std::get_if<HttpError>(&parsed)) return error_response(*error);
-  auto& query = std::get<StreamQuery>(parsed);
+  const auto parsed = parse_stream_query(request);
+  if (const auto* error = std::get_if<HttpError>(&parsed)) return error_response(*error);
+  const auto& query = std::get<StreamQuery>(parsed);
   HttpResponse response;
   response.content_type = "text/event-stream";
-  response.stream = tails_.open(std::move(query), query.after);
+  response.stream = tails_.open(query, query.after);
   if (response.stream) return response;
   response = error_response({503, "too many streams are open"});
   response.headers.emplace_back("Retry-After", "10");

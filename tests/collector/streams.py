@@ -64,7 +64,7 @@ class Stream:
 
     def take(self, count: int) -> list[Any]:
         """The next `count` records."""
-        records = []
+        records: list[Any] = []
         while len(records) < count:
             event = self.next()
             assert event is not None, f"the stream ended after {len(records)} records"
