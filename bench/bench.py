@@ -24,6 +24,7 @@ import delivery
 import document
 import growth
 import profiling
+import search
 import spool
 import tables
 import verdicts
@@ -39,6 +40,7 @@ GROUPS: dict[str, Callable[[Plan], dict[str, Any]]] = {
     "growth": growth.measure,
     "lines": delivery.measure_lines,
     "spool": spool.measure,
+    "search": search.measure,
 }
 
 

@@ -134,9 +134,17 @@ def start(name: str) -> dict[str, Any]:
 # ---- collector
 
 
+STORES = {"with full text": (), "without": ("--no-full-text",)}
+
+
 def measure_collector(plan: Plan) -> dict[str, Any]:
     """Into an empty store: its indexes grow, so the number of records matters."""
-    with collector() as (url, pid):
+    runs = in_turns(STORES, plan.pick(1, 3), lambda name: pour(STORES[name], plan))
+    return {name: medians(found) for name, found in runs.items()}
+
+
+def pour(options: tuple[str, ...], plan: Plan) -> dict[str, float]:
+    with collector(*options) as (url, pid):
         cpu_before, _ = process_usage(pid)
         run = run_alone("pour", "--endpoint", url, "--records", plan.pick(100_000, 400_000))
         cpu, peak = process_usage(pid)

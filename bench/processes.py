@@ -72,11 +72,12 @@ def server(*command: str | Path) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def collector() -> Iterator[tuple[str, int]]:
+def collector(*options: str) -> Iterator[tuple[str, int]]:
     with (
         tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / "build") as folder,
         server(
-            *(COLLECTOR, "serve", "--listen", "127.0.0.1:0", "--store", f"sqlite:{folder}/logs.db")
+            *(COLLECTOR, "serve", "--listen", "127.0.0.1:0", "--store", f"sqlite:{folder}/logs.db"),
+            *options,
         ) as found,
     ):
         yield found

@@ -13,7 +13,7 @@ from peers import LABELS
 Found = dict[str, Any]
 
 # These have no peers in Python to be compared with.
-ALONE = ("collector", "cpp", "spool")
+ALONE = ("collector", "cpp", "spool", "search")
 
 
 def conditions_line(where: dict[str, Any]) -> str:
@@ -172,13 +172,25 @@ def delivery(found: Found) -> Iterator[str]:
     )
 
 
-def collector(row: Found) -> Iterator[str]:
-    yield "The collector: batches of 1,000 over 4 connections, acknowledged after the commit"
-    yield (
-        f"  the first {row['records']:,} records of a store: {row['records_per_s']:,.0f} records/s"
-        f" of {row['record_bytes']:.0f} bytes;"
+def collector(found: Found) -> Iterator[str]:
+    records, size = (
+        found["with full text"][figure]["median"] for figure in ("records", "record_bytes")
     )
-    yield f"  {row['cpu_s_per_million']:.1f} CPU s for a million, peak {row['peak_mib']:.1f} MiB"
+    yield from grid(
+        f"The collector takes the first {records:,.0f} records of a store, {size:.0f} bytes each:"
+        " batches of 1,000 over 4 connections",
+        ("records/s", "min–max", "ratio", "CPU s/million", "peak MiB"),
+        (
+            (
+                name,
+                *(ns(row["records_per_s"]), between(row["records_per_s"])),
+                times(ratio(found, name, "without", "records_per_s")),
+                f"{row['cpu_s_per_million']['median']:.1f}",
+                f"{row['peak_mib']['median']:.1f}",
+            )
+            for name, row in found.items()
+        ),
+    )
 
 
 def cpp(found: Found) -> Iterator[str]:
@@ -315,6 +327,38 @@ def lines(found: Found) -> Iterator[str]:
     yield from encode(found["encode"], "A full record with such a message encoded in C++")
 
 
+def search(found: Found) -> Iterator[str]:
+    asked, followed = found["asked"], found["followed"]
+    yield from grid(
+        f"GET /api/logs for the newest 100 of {found['records']:,} records and more, made of lines"
+        f" {found['source']}, while {asked['rate']:,.0f} records/s come in",
+        ("found", "median, ms", "p95", "max"),
+        (
+            (
+                kind,
+                f"{row['records']}",
+                *(f"{row[figure]:.1f}" for figure in ("median_ms", "p95_ms", "max_ms")),
+            )
+            for kind, row in asked["kinds"].items()
+        ),
+    )
+    yield ""
+    yield (
+        f"{followed['tails']} tails of everything while {followed['rate']:,.0f} records/s come in:"
+        f" {followed['records']:,} records to each,"
+    )
+    yield (
+        f"  {followed['missed']:,} of all were told as missed, to {followed['tails_that_missed']}"
+        f" tails; from the record's time to its reader {followed['delay_median_ms']:.0f} ms in the"
+        " median,"
+    )
+    yield (
+        f"  {followed['delay_p95_ms']:.0f} ms at p95; the collector took {followed['cpu_s']:.1f}"
+        f" CPU s and {followed['peak_mib']:.0f} MiB at most ({followed['peak_before_mib']:.0f} MiB"
+        " before)"
+    )
+
+
 GROUPS: dict[str, Callable[[Found], Iterator[str]]] = {
     "caller": caller,
     "latency": latency,
@@ -324,6 +368,7 @@ GROUPS: dict[str, Callable[[Found], Iterator[str]]] = {
     "growth": growth,
     "lines": lines,
     "spool": spool.lines,
+    "search": search,
 }
 
 

@@ -72,6 +72,10 @@ def transported(compression: str) -> Callable[[Found], float]:
     return lambda found: float(found["transport"][compression]["records_per_cpu_s"]["median"])
 
 
+def slowest_query(found: Found) -> float:
+    return max(float(kind["median_ms"]) for kind in found["asked"]["kinds"].values())
+
+
 GOALS = (
     Goal("caller", "plain call × NullHandler", 1.12, True, call_ratio("ours", "plain", "null")),
     Goal(
@@ -154,6 +158,7 @@ GOALS = (
     Goal("cpp", "encoding × rapidjson's speed", 6, False, encoded),
     Goal("cpp", "transport, records a CPU second", 5e6, False, transported("none")),
     Goal("cpp", "the same with zstd", 6e5, False, transported("zstd")),
+    Goal("search", "the slowest kind of query, newest 100, ms", 50, True, slowest_query),
 )
 
 
