@@ -65,8 +65,9 @@ struct Api::Route {
   bool is_public = false;
 };
 
-Api::Api(Store& store, TokenSet tokens, std::string version, IngestLimits limits)
+Api::Api(Store& store, TokenSet tokens, std::string version, Site site, IngestLimits limits)
     : store_(store),
+      site_(std::move(site)),
       tokens_(std::move(tokens)),
       version_(std::move(version)),
       limits_(limits),
@@ -95,6 +96,7 @@ const Api::Route* Api::find_route(const HttpRequest& request) {
 }
 
 std::optional<HttpResponse> Api::refuse(const HttpRequest& head) {
+  if (auto error = site_.refuse(head)) return error_response(*error);
   const Route* route = find_route(head);
   if (route == nullptr) return error_response({404, "there is nothing at this path"});
   const Access access = tokens_.check(head.header("Authorization"));

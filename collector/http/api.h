@@ -13,6 +13,7 @@
 #include "collector/http/auth.h"
 #include "collector/http/ingest.h"
 #include "collector/http/message.h"
+#include "collector/http/site.h"
 #include "collector/store/store.h"
 
 namespace log_aggregator::collector {
@@ -20,7 +21,8 @@ namespace log_aggregator::collector {
 class Api : public HttpHandler {
  public:
   // `store` must outlive it. `version` is what the health answer says.
-  Api(Store& store, TokenSet tokens, std::string version, IngestLimits limits = {});
+  Api(Store& store, TokenSet tokens, std::string version, Site site = Site(),
+      IngestLimits limits = {});
   // Waits for what is under way.
   ~Api() override;
 
@@ -40,6 +42,7 @@ class Api : public HttpHandler {
   HttpResponse health_response() const;
 
   Store& store_;
+  const Site site_;
   const TokenSet tokens_;
   const std::string version_;
   const IngestLimits limits_;

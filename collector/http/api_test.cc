@@ -72,6 +72,7 @@ HttpRequest request(std::string method, std::string path, HttpHeaders headers = 
   made.method = std::move(method);
   made.path = std::move(path);
   made.headers = std::move(headers);
+  made.headers.emplace_back("Host", "localhost");
   made.body = std::move(body);
   return made;
 }
@@ -149,6 +150,16 @@ TEST_F(ApiTest, UnknownPathsAre404AndOtherMethods405) {
 TEST_F(ApiTest, APostIsRefusedByItsHeadersAlone) {
   EXPECT_EQ(api_.refuse(request("POST", "/api/logs"))->status, 415);
   EXPECT_FALSE(api_.refuse(request("POST", "/api/logs", kJson)));
+}
+
+TEST(ApiWithTokens, LooksAtHostAndOriginBeforeAnythingElse) {
+  FakeStore store;
+  Api api(store, TokenSet({"secret"}), "1");
+  HttpRequest rebound = request("GET", "/api/health");
+  rebound.headers = {{"Host", "evil.example"}};
+  EXPECT_EQ(ask(api, rebound).status, 421);
+  const HttpHeaders foreign = {{"Origin", "http://evil.example"}};
+  EXPECT_EQ(ask(api, request("GET", "/nothing", foreign)).status, 403);
 }
 
 TEST(ApiWithTokens, LetsNobodyInWithoutOne) {

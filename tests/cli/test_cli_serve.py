@@ -64,6 +64,15 @@ def test_a_bad_listen_address_is_refused(command, tmp_path, listen):
     check_refused(result, 2, "--listen")
 
 
+@pytest.mark.parametrize("name", ["", "*", "*.example.com", "logs:8080", "http://logs", "a b", "."])
+def test_a_bad_allowed_host_is_refused(command, tmp_path, name):
+    store = tmp_path / "s"
+    listen = ("--listen", "127.0.0.1:0", "--store", f"sqlite:{store}")
+    result = run(command, "serve", *listen, "--allowed-host", "fine", "--allowed-host", name)
+    check_refused(result, 2, "--allowed-host")
+    assert not store.exists()
+
+
 @pytest.mark.parametrize("store", ["postgres:x", "sqlite:", "logs.sqlite"])
 def test_a_store_of_another_kind_is_refused(command, store):
     check_refused(run(command, "serve", "--listen", "127.0.0.1:0", "--store", store), 2, "--store")

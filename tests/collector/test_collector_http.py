@@ -117,7 +117,7 @@ def test_a_refused_upload_still_reads_its_answer(start_collector, token_file):
 def test_a_client_that_waits_for_100_continue_gets_it(collector):
     body = b'{"message":"a"}'
     head = (
-        b"POST /api/logs HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+        b"POST /api/logs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Expect: 100-continue\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
     )
     with socket.create_connection((collector.host, collector.port), 10) as connection:
@@ -127,8 +127,8 @@ def test_a_client_that_waits_for_100_continue_gets_it(collector):
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
 
 
-POST = b"POST /api/logs HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
-SMUGGLED = b"GET /api/health HTTP/1.1\r\nHost: h\r\n\r\n"
+POST = b"POST /api/logs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+SMUGGLED = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ SMUGGLED = b"GET /api/health HTTP/1.1\r\nHost: h\r\n\r\n"
         POST + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n" + SMUGGLED,
         POST + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n" + SMUGGLED,
         POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n" + SMUGGLED,
-        b"GET /api/health HTTP/1.1\r\nHost: h\r\nX : y\r\n\r\n" + SMUGGLED,
+        b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nX : y\r\n\r\n" + SMUGGLED,
         b"GET  /api/health HTTP/1.1\r\n\r\n" + SMUGGLED,
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + SMUGGLED,
     ],
@@ -175,7 +175,7 @@ def test_a_healthy_client_is_served_beside_dripping_connections(collector):
     dripping = []
     for _ in range(200):
         connection = socket.create_connection((collector.host, collector.port), 10)
-        connection.sendall(b"POST /api/logs HTTP/1.1\r\nHost: h\r\nContent-Le")
+        connection.sendall(b"POST /api/logs HTTP/1.1\r\nHost: localhost\r\nContent-Le")
         dripping.append(connection)
     started = time.monotonic()
     for number in range(20):
