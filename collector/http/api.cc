@@ -29,6 +29,12 @@ HttpResponse unauthorized(Access access) {
   return response;
 }
 
+HttpResponse too_many_guesses(std::chrono::seconds wait) {
+  HttpResponse response = error_response({429, "too many wrong tokens came from this address"});
+  response.headers.emplace_back("Retry-After", std::to_string(wait.count()));
+  return response;
+}
+
 // Runs `work`, which makes the answer; if memory runs out or a library throws, the request is
 // refused and the process lives on.
 template <typename Work>
@@ -101,7 +107,7 @@ std::optional<HttpResponse> Api::refuse(const HttpRequest& head) {
   if (route == nullptr) return error_response({404, "there is nothing at this path"});
   const Access access = tokens_.check(head.header("Authorization"));
   const bool enters = access == Access::granted || (access == Access::missing && route->is_public);
-  if (!enters) return unauthorized(access);
+  if (!enters) return refuse_access(head, access);
   if (route->method != head.method) {
     HttpResponse response = error_response({405, "this path does not take this method"});
     const bool is_logs = route->path == "/api/logs";
@@ -111,6 +117,14 @@ std::optional<HttpResponse> Api::refuse(const HttpRequest& head) {
   if (head.method != "POST") return std::nullopt;
   if (auto error = check_ingest_headers(head)) return error_response(*error);
   return std::nullopt;
+}
+
+HttpResponse Api::refuse_access(const HttpRequest& head, Access access) {
+  if (access == Access::wrong) {
+    const auto shown = head.header("Authorization").value_or("");
+    if (auto wait = guesses_.add(head.client_address, shown)) return too_many_guesses(*wait);
+  }
+  return unauthorized(access);
 }
 
 void Api::handle(HttpRequest request, Respond respond) {

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "collector/http/auth.h"
+#include "collector/http/guess_limiter.h"
 #include "collector/http/ingest.h"
 #include "collector/http/message.h"
 #include "collector/http/site.h"
@@ -39,11 +40,13 @@ class Api : public HttpHandler {
   void gaps(HttpRequest&& request, const Respond& respond);
 
   static const Route* find_route(const HttpRequest& request);
+  HttpResponse refuse_access(const HttpRequest& head, Access access);
   HttpResponse health_response() const;
 
   Store& store_;
   const Site site_;
   const TokenSet tokens_;
+  GuessLimiter guesses_;  // used by the server's thread only
   const std::string version_;
   const IngestLimits limits_;
   std::unique_ptr<Pools> pools_;

@@ -178,5 +178,23 @@ TEST(ApiWithTokens, LetsNobodyInWithoutOne) {
   EXPECT_EQ(ask(api, request("GET", "/api/health", wrong)).status, 401);
 }
 
+TEST(ApiWithTokens, GuessersAreRefusedForAWhileAndOthersAreServed) {
+  FakeStore store;
+  Api api(store, TokenSet({"secret"}), "1");
+  const auto get = [&](const std::string& token, const std::string& address = "192.0.2.1") {
+    HttpRequest made = request("GET", "/api/logs", {{"Authorization", "Bearer " + token}});
+    made.client_address = address;
+    return ask(api, std::move(made));
+  };
+  for (int guess = 0; guess < 10; ++guess) EXPECT_EQ(get(std::to_string(guess)).status, 401);
+  const HttpResponse refused = get("eleventh");
+  EXPECT_EQ(refused.status, 429);
+  ASSERT_EQ(refused.headers.size(), 1);
+  EXPECT_EQ(refused.headers[0].first, "Retry-After");
+  EXPECT_EQ(get("secret").status, 200);
+  EXPECT_EQ(ask(api, request("GET", "/api/health")).status, 200);
+  EXPECT_EQ(get("eleventh", "192.0.2.2").status, 401);
+}
+
 }  // namespace
 }  // namespace log_aggregator::collector

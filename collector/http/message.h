@@ -20,6 +20,7 @@ struct HttpRequest {
   std::string query;  // what follows the "?"; not decoded
   HttpHeaders headers;
   std::string body;
+  std::string client_address;  // the IP address that it came from
 
   // The first header of this name in any case; nothing where there is none.
   std::optional<std::string_view> header(std::string_view name) const;

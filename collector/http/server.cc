@@ -117,8 +117,10 @@ class HttpServer::Impl {
 
  private:
   struct Connection {
-    explicit Connection(tcp::socket socket) : stream(std::move(socket)) {}
+    Connection(tcp::socket socket, std::string address)
+        : stream(std::move(socket)), client_address(std::move(address)) {}
     beast::tcp_stream stream;
+    const std::string client_address;
     beast::flat_buffer buffer;
     bool idle = false;  // between two requests
   };
@@ -249,7 +251,9 @@ asio::awaitable<void> HttpServer::Impl::accept_connection() {
   }
   if (connections_.size() >= options_.max_connections) co_return;  // closes it
   socket.set_option(tcp::no_delay(true), error);
-  auto connection = std::make_shared<Connection>(std::move(socket));
+  const auto client = socket.remote_endpoint(error);
+  if (error) co_return;  // it is gone already
+  auto connection = std::make_shared<Connection>(std::move(socket), client.address().to_string());
   connections_.insert(connection.get());
   asio::co_spawn(io_, serve_connection(std::move(connection)), asio::detached);
 }
@@ -305,6 +309,7 @@ asio::awaitable<bool> HttpServer::Impl::serve_request(Connection& connection) {
   }
 
   HttpRequest head = take_request(parser.get());
+  head.client_address = connection.client_address;
   // Anything but plain chunks is framing that servers disagree about.
   const auto transfer_encoding = head.header("Transfer-Encoding");
   if (transfer_encoding && !equal_ignoring_case(*transfer_encoding, "chunked")) {

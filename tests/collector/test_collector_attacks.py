@@ -18,6 +18,30 @@ def with_host(collector, host: str, method: str = "GET", path: str = "/api/logs"
     return collector.request(method, path, headers={"Host": host, **headers})
 
 
+# ---- tokens
+
+
+def test_a_guesser_is_answered_429_while_valid_tokens_are_served(start_collector, tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text("right\n")
+    collector = start_collector("--token-file", str(tokens))
+
+    def get(token: str, path: str = "/api/logs"):
+        return collector.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+
+    for _ in range(30):
+        assert get("of yesterday").status == 401
+    assert [get(f"guess {number}").status for number in range(9)] == [401] * 9
+    for path in ("/api/logs", "/api/health"):
+        refused = get("one more", path)
+        assert refused.status == 429
+        assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    assert get("of yesterday").status == 429
+    assert get("right").status == 200
+    assert collector.request("GET", "/api/health").status == 200
+    assert collector.request("GET", "/api/logs").status == 401
+
+
 # ---- pages that somebody's browser shows
 
 
