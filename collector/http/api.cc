@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <chrono>
 #include <exception>
 #include <thread>
 #include <utility>
@@ -86,10 +87,9 @@ Api::~Api() {
 
 const Api::Route* Api::find_route(const HttpRequest& request) {
   static constexpr Route kRoutes[] = {
-      {"GET", "/api/health", &Api::health, true},
-      {"POST", "/api/logs", &Api::ingest},
-      {"GET", "/api/logs", &Api::query},
-      {"GET", "/api/gaps", &Api::gaps},
+      {"GET", "/api/health", &Api::health, true}, {"POST", "/api/logs", &Api::ingest},
+      {"GET", "/api/logs", &Api::query},          {"GET", "/api/gaps", &Api::gaps},
+      {"GET", "/metrics", &Api::metrics},
   };
   const Route* same_path = nullptr;
   for (const Route& route : kRoutes) {
@@ -133,7 +133,19 @@ void Api::handle(HttpRequest request, Respond respond) {
     return;
   }
   const Route* route = find_route(request);
-  (this->*route->handle)(std::move(request), respond);
+  (this->*route->handle)(std::move(request), timed(*route, std::move(respond)));
+}
+
+void Api::answered(int status) { metrics_.count_answer(status); }
+
+// Responds as `respond` does, and counts how long that took.
+HttpHandler::Respond Api::timed(const Route& route, Respond respond) {
+  return [this, name = std::string(route.method) + " " + std::string(route.path),
+          begin = std::chrono::steady_clock::now(),
+          respond = std::move(respond)](HttpResponse response) {
+    metrics_.observe_request(name, std::chrono::steady_clock::now() - begin);
+    respond(std::move(response));
+  };
 }
 
 void Api::health(HttpRequest&& /*request*/, const Respond& respond) { respond(health_response()); }
@@ -170,12 +182,17 @@ void Api::ingest(HttpRequest&& request, const Respond& respond) {
       }
       auto& [batch, bad] = std::get<Ingest>(parsed);
       if (batch.records.empty() && batch.skipped.empty()) {
+        metrics_.count_records(0, 0, bad.size());
         respond(ingest_response({}, bad));
         return;
       }
-      store_.append(std::move(batch), [respond, bad = std::move(bad)](const Appended& appended) {
-        respond(ingest_response(appended, bad));
-      });
+      store_.append(std::move(batch),
+                    [this, respond, bad = std::move(bad)](const Appended& appended) {
+                      if (appended.status.ok()) {
+                        metrics_.count_records(appended.stored, appended.duplicates, bad.size());
+                      }
+                      respond(ingest_response(appended, bad));
+                    });
     });
   });
 }
@@ -196,6 +213,11 @@ void Api::gaps(HttpRequest&& request, const Respond& respond) {
       respond(ask_store(parse_gaps_query(request.query), find, gaps_response));
     });
   });
+}
+
+void Api::metrics(HttpRequest&& /*request*/, const Respond& respond) {
+  constexpr std::string_view kTextFormat = "text/plain; version=0.0.4; charset=utf-8";
+  respond({200, metrics_.text(store_.size_bytes()), {}, kTextFormat});
 }
 
 }  // namespace log_aggregator::collector

@@ -14,6 +14,7 @@
 #include "collector/http/guess_limiter.h"
 #include "collector/http/ingest.h"
 #include "collector/http/message.h"
+#include "collector/http/metrics.h"
 #include "collector/http/site.h"
 #include "collector/store/store.h"
 
@@ -29,6 +30,7 @@ class Api : public HttpHandler {
 
   std::optional<HttpResponse> refuse(const HttpRequest& head) override;
   void handle(HttpRequest request, Respond respond) override;
+  void answered(int status) override;
 
  private:
   struct Route;
@@ -38,10 +40,12 @@ class Api : public HttpHandler {
   void ingest(HttpRequest&& request, const Respond& respond);
   void query(HttpRequest&& request, const Respond& respond);
   void gaps(HttpRequest&& request, const Respond& respond);
+  void metrics(HttpRequest&& request, const Respond& respond);
 
   static const Route* find_route(const HttpRequest& request);
   HttpResponse refuse_access(const HttpRequest& head, Access access);
   HttpResponse health_response() const;
+  Respond timed(const Route& route, Respond respond);
 
   Store& store_;
   const Site site_;
@@ -49,6 +53,7 @@ class Api : public HttpHandler {
   GuessLimiter guesses_;  // used by the server's thread only
   const std::string version_;
   const IngestLimits limits_;
+  Metrics metrics_;
   std::unique_ptr<Pools> pools_;
 };
 

@@ -46,6 +46,8 @@ class FakeStore : public Store {
     return GapsPage();
   }
 
+  std::uint64_t size_bytes() const override { return 4'096; }
+
   Status append_status;
   Status query_status;
   Page page;
@@ -150,6 +152,21 @@ TEST_F(ApiTest, UnknownPathsAre404AndOtherMethods405) {
 TEST_F(ApiTest, APostIsRefusedByItsHeadersAlone) {
   EXPECT_EQ(api_.refuse(request("POST", "/api/logs"))->status, 415);
   EXPECT_FALSE(api_.refuse(request("POST", "/api/logs", kJson)));
+}
+
+TEST_F(ApiTest, MetricsCountRecordsDurationsAndAnswers) {
+  const std::string body = R"([{"message":"m"},{"message":"m"},{"message":1}])";
+  EXPECT_EQ(ask(api_, request("POST", "/api/logs", kJson, body)).status, 400);
+  store_.append_status = Status::unavailable("disk full");
+  EXPECT_EQ(ask(api_, request("POST", "/api/logs", kJson, body)).status, 503);
+  api_.answered(503);
+  const HttpResponse answer = ask(api_, request("GET", "/metrics"));
+  EXPECT_EQ(answer.content_type, "text/plain; version=0.0.4; charset=utf-8");
+  EXPECT_THAT(answer.body, HasSubstr("log_aggregator_records_total{result=\"stored\"} 2\n"));
+  EXPECT_THAT(answer.body, HasSubstr("log_aggregator_records_total{result=\"bad\"} 1\n"));
+  EXPECT_THAT(answer.body, HasSubstr("requests_total{status=\"503\"} 1\n"));
+  EXPECT_THAT(answer.body, HasSubstr("seconds_count{route=\"POST /api/logs\"} 2\n"));
+  EXPECT_THAT(answer.body, HasSubstr("log_aggregator_store_bytes 4096\n"));
 }
 
 TEST(ApiWithTokens, LooksAtHostAndOriginBeforeAnythingElse) {

@@ -56,6 +56,10 @@ class HttpHandler {
 
   // Must call `respond` exactly once, from any thread.
   virtual void handle(HttpRequest request, Respond respond) = 0;
+
+  // An answer with this status leaves: one of the handler's, or the server's own to a request that
+  // it refused. On the server's thread.
+  virtual void answered(int /*status*/) {}
 };
 
 }  // namespace log_aggregator::collector

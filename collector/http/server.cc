@@ -370,6 +370,7 @@ asio::awaitable<HttpResponse> HttpServer::Impl::ask_handler(HttpRequest request)
 
 asio::awaitable<bool> HttpServer::Impl::write(Connection& connection, HttpResponse answer,
                                               bool keep_alive) {
+  handler_->answered(answer.status);
   Response response = make_response(std::move(answer), keep_alive);
   error_code error;
   connection.stream.expires_after(options_.write_timeout);

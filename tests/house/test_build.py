@@ -35,3 +35,4 @@ def test_all_missing_libraries_are_named_at_once(tmp_path):
     message = configure(tmp_path, PKG_CONFIG_LIBDIR="/nonexistent")
     assert "apt-get install libcurl4-openssl-dev libzstd-dev libdeflate-dev" in message
     assert "libsqlite3-dev" in message
+    assert "prometheus-cpp-dev" in message
