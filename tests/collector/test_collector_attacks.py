@@ -6,6 +6,9 @@ Of the same kind: test_collector_http.py (tokens, known ways to smuggle), test_c
 
 from __future__ import annotations
 
+import os
+import random
+import re
 import socket
 
 import pytest
@@ -40,6 +43,181 @@ def test_a_guesser_is_answered_429_while_valid_tokens_are_served(start_collector
     assert get("right").status == 200
     assert collector.request("GET", "/api/health").status == 200
     assert collector.request("GET", "/api/logs").status == 401
+
+
+# ---- requests whose end is not where it seems (smuggling)
+
+
+HEAD = b"POST /api/logs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+GET = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n"
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+AMBIGUOUS = [
+    # a length beside chunks
+    HEAD + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+    HEAD + b"transfer-encoding: Chunked\r\ncontent-length: 0\r\n\r\n0\r\n\r\n",
+    # two lengths, also the same
+    HEAD + b"Content-Length: 0\r\nContent-Length: 40\r\n\r\n",
+    HEAD + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+    HEAD + b"Content-Length: 0, 40\r\n\r\n",
+    HEAD + b"Content-Length: 2, 2\r\n\r\n{}",
+    HEAD + b"Content-Length: 2\r\ncontent-length:\r\n\r\n{}",
+    # lengths that are no numbers to everybody
+    HEAD + b"Content-Length: +2\r\n\r\n{}",
+    HEAD + b"Content-Length: -1\r\n\r\n",
+    HEAD + b"Content-Length: 0x2\r\n\r\n{}",
+    HEAD + b"Content-Length: 2 2\r\n\r\n{}",
+    HEAD + b"Content-Length: 2;\r\n\r\n{}",
+    HEAD + b"Content-Length: \r\n\r\n",
+    HEAD + b"Content-Length: 18446744073709551618\r\n\r\n{}",
+    HEAD + b"Content-Length : 2\r\n\r\n{}",
+    # anything but chunks
+    HEAD + b"Transfer-Encoding: gzip\r\n\r\n",
+    HEAD + b"Transfer-Encoding: identity\r\n\r\n",
+    HEAD + b"Transfer-Encoding: \r\n\r\n",
+    HEAD + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    HEAD + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    HEAD + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+    HEAD + b"Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n",
+    HEAD + b'Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n',
+    HEAD + b"Transfer-Encoding: , chunked\r\n\r\n0\r\n\r\n",
+    HEAD + b"Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
+    HEAD + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+    HEAD + b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    # headers that go on in the next line
+    GET + b"X: a\r\n b\r\n\r\n",
+    GET + b"X:\r\n\tb\r\n\r\n",
+    GET + b" X: a\r\n\r\n",
+    HEAD + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+    HEAD + b"X: a\r\n Content-Length: 40\r\n\r\n",
+    HEAD + b"Content-Length: 4\r\n 0\r\n\r\n",
+    # lines that end otherwise
+    GET + b"X: a\nY: b\r\n\r\n",
+    GET + b"X: a\rY: b\r\n\r\n",
+    GET + b"X: a\r\n\n",
+    GET.replace(b"\r\n", b"\n") + b"\n",
+    GET + b"X: a\x00b\r\n\r\n",
+    GET + b"X\x00: a\r\n\r\n",
+    GET + b"X : y\r\n\r\n",
+    GET + b"X\r\n\r\n",
+    GET + b": x\r\n\r\n",
+    # chunks
+    CHUNKED + b"fffffffffffffffff\r\n",
+    CHUNKED + b"10000000000000002\r\n{}\r\n0\r\n\r\n",
+    CHUNKED + b"-1\r\n",
+    CHUNKED + b"+2\r\n{}\r\n0\r\n\r\n",
+    CHUNKED + b"0x2\r\n{}\r\n0\r\n\r\n",
+    CHUNKED + b"zz\r\n",
+    CHUNKED + b"2 \r\n{}\r\n0\r\n\r\n",
+    CHUNKED + b" 2\r\n{}\r\n0\r\n\r\n",
+    CHUNKED + b"2;a=\nb\r\n{}\r\n0\r\n\r\n",
+    CHUNKED + b"2\n{}\n0\n\n",
+    CHUNKED + b"2\r\n{}XX0\r\n\r\n",
+    CHUNKED + b"2\r\n{}\r\n0\r\nContent-Length: 4\r\n\r\n",
+    # first lines
+    b"GET  /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"GET /api/health HTTP/1.1 \r\nHost: localhost\r\n\r\n",
+    b"GET /api/health HTTP/1.2\r\nHost: localhost\r\n\r\n",
+    b"GET /api/health HTTP/2.0\r\nHost: localhost\r\n\r\n",
+    b"GET /api/health\r\n\r\n",
+    b"\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+]
+
+
+def statuses(answers: bytes) -> list[int]:
+    """Of all answers on one connection; the texts of ours do not hold what looks like one."""
+    return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3}) ", answers)]
+
+
+def send_raw(collector, data: bytes) -> bytes:
+    """What the collector answers to these bytes until it closes the connection."""
+    with socket.create_connection((collector.host, collector.port), 20) as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+        return answer
+
+
+def test_ambiguous_framing_is_refused_and_nothing_behind_it_is_served(collector):
+    """By one process, so that what a refusal spoils shows in the next ones."""
+    for request in AMBIGUOUS:
+        answer = send_raw(collector, request + SMUGGLED)
+        assert statuses(answer) in ([400], [413]), request
+        assert b"Connection: close" in answer, request
+    assert collector.request("GET", "/api/health").status == 200
+
+
+def plain_request(choose: random.Random) -> tuple[bytes, int]:
+    """A request that is as it should be, and its status; the body may look like another request."""
+    body, status = choose.choice([(b'{"message":"m"}', 200), (SMUGGLED, 400)])
+    lines = [b"Host: localhost", b"Content-Type: application/json", b"X-Empty:", b"X-Tab:\ta\t"]
+    if choose.random() < 0.5:
+        lines.append(b"Content-Length:%b%d" % (choose.choice([b"", b" ", b"\t "]), len(body)))
+    else:
+        lines.append(b"transfer-ENCODING: " + choose.choice([b"chunked", b"Chunked "]))
+        cut = choose.randrange(len(body))
+        chunks = [body[:cut], body[cut:], b""] if cut else [body, b""]
+        extension = choose.choice([b"", b";a=b", b';a="b"'])
+        body = b"".join(b"%x%b\r\n%b\r\n" % (len(c), extension, c) for c in chunks)
+    choose.shuffle(lines)
+    return b"POST /api/logs HTTP/1.1\r\n" + b"\r\n".join(lines) + b"\r\n\r\n" + body, status
+
+
+def ambiguous_request(choose: random.Random) -> bytes:
+    """A request with one thing or more in its head that servers read differently."""
+    size = choose.randrange(200)
+    spoiled_number = choose.choice(
+        [b"%d,%d", b"%d, %d", b"%d %d", b"+%d%d", b"-%d%d", b"0x%d%d", b"%d.%d", b"%d;%d", b"%d_%d"]
+    ) % (size, size)
+    noise = choose.choice(
+        [b"x", b",", b";", b'"', b"\x0b", b"\x0c", b"\x00", b"\x85", b" ,", b"\\"]
+    )
+    spoiled_chunked = choose.choice(
+        [noise + b"chunked", b"chunked" + noise, b"chun" + noise + b"ked"]
+    )
+    blank = choose.choice([b" ", b"\t", b"\x00", b"\x0b", b"\x0c", b"\xa0"])
+    length = b"Content-Length: %d" % size
+    encoding = b"Transfer-Encoding: chunked"
+    bad = [
+        [length, length],
+        [length, encoding],
+        [encoding, encoding],
+        [b"Content-Length: " + spoiled_number],
+        [b"Transfer-Encoding: " + spoiled_chunked],
+        [b"Content-Length" + blank + b": %d" % size],
+        [b"Transfer-Encoding" + blank + b": chunked"],
+        [b"X: a\r\n " + choose.choice([length, encoding])],
+        [b"X: a\n" + choose.choice([length, encoding])],
+        [b"X: a\r" + choose.choice([length, encoding])],
+        [b"Transfer-Encoding:\r\n" + blank + b"chunked"],
+    ]
+    lines = [b"Content-Type: application/json", *choose.choice(bad)]
+    choose.shuffle(lines)
+    # A line that begins with a blank is another matter as the first one.
+    return b"\r\n".join([b"POST /api/logs HTTP/1.1", b"Host: localhost", *lines]) + b"\r\n\r\n"
+
+
+def test_random_requests_are_answered_one_by_one_up_to_the_first_ambiguous_one(collector):
+    seed = int(
+        os.environ.get("LOG_AGGREGATOR_TEST_SEED") or random.SystemRandom().randrange(1 << 32)
+    )
+    print(f"LOG_AGGREGATOR_TEST_SEED={seed}")
+    choose = random.Random(seed)
+    for _ in range(400):
+        plain = [plain_request(choose) for _ in range(choose.randrange(4))]
+        ambiguous = ambiguous_request(choose)
+        requests = b"".join(request for request, _ in plain) + ambiguous
+        answer = send_raw(collector, requests + b"0\r\n\r\n" + SMUGGLED)
+        assert statuses(answer) == [*(status for _, status in plain), 400], requests
+    assert collector.request("GET", "/api/health").status == 200
 
 
 # ---- pages that somebody's browser shows
