@@ -37,6 +37,7 @@ struct ServeOptions {
   std::string store;
   std::string token_file;
   std::vector<std::string> allowed_hosts;
+  bool full_text = true;
 };
 
 // HOST:PORT, where an IPv6 host stands in brackets.
@@ -154,7 +155,7 @@ int serve(const ServeOptions& options) {
   if (!server.ok()) return fail(server.status());
   auto path = store_path(options.store);
   if (!path.ok()) return fail(path.status());
-  auto store = SqliteStore::open(std::move(path).value());
+  auto store = SqliteStore::open(std::move(path).value(), {.full_text = options.full_text});
   if (!store.ok()) return fail(store.status());
 
   Api api(*store.value(), std::move(tokens), LOG_AGGREGATOR_VERSION, std::move(site).value());
@@ -193,6 +194,8 @@ void add_serve_command(CLI::App& app, Run& run) {
                    "localhost, this machine's name and the host of --listen are always allowed")
       ->type_name("NAME")
       ->allow_extra_args(false);
+  command->add_flag("!--no-full-text", options->full_text,
+                    "Do not index words: takes in more records a second, and searches slowly");
   command->footer(
       "Examples:\n"
       "  log-aggregator serve\n"

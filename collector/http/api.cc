@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "collector/http/gaps.h"
+#include "collector/http/histogram.h"
 #include "collector/http/query.h"
 #include "collector/timestamp.h"
 #include "log_aggregator/json_writer.h"
@@ -57,6 +58,13 @@ HttpResponse ask_store(const std::variant<Parsed, HttpError>& parsed, const Find
   return write(found.value());
 }
 
+// A path that ends in "*" leads to all with one more segment in its place.
+bool leads_to(std::string_view path, std::string_view route) {
+  if (!route.ends_with('*')) return path == route;
+  route.remove_suffix(1);
+  return path.starts_with(route) && path.find('/', route.size()) == std::string_view::npos;
+}
+
 }  // namespace
 
 struct Api::Pools {
@@ -78,6 +86,7 @@ Api::Api(Store& store, TokenSet tokens, std::string version, Site site, IngestLi
       tokens_(std::move(tokens)),
       version_(std::move(version)),
       limits_(limits),
+      tails_(store),
       pools_(std::make_unique<Pools>()) {}
 
 Api::~Api() {
@@ -88,12 +97,13 @@ Api::~Api() {
 const Api::Route* Api::find_route(const HttpRequest& request) {
   static constexpr Route kRoutes[] = {
       {"GET", "/api/health", &Api::health, true}, {"POST", "/api/logs", &Api::ingest},
-      {"GET", "/api/logs", &Api::query},          {"GET", "/api/gaps", &Api::gaps},
-      {"GET", "/metrics", &Api::metrics},
+      {"GET", "/api/logs", &Api::query},          {"GET", "/api/logs/stream", &Api::stream},
+      {"GET", "/api/logs/*", &Api::record},       {"GET", "/api/histogram", &Api::histogram},
+      {"GET", "/api/gaps", &Api::gaps},           {"GET", "/metrics", &Api::metrics},
   };
   const Route* same_path = nullptr;
   for (const Route& route : kRoutes) {
-    if (route.path != request.path) continue;
+    if (!leads_to(request.path, route.path)) continue;
     same_path = &route;
     if (route.method == request.method) return &route;
   }
@@ -206,6 +216,46 @@ void Api::query(HttpRequest&& request, const Respond& respond) {
   });
 }
 
+void Api::record(HttpRequest&& request, const Respond& respond) {
+  boost::asio::post(pools_->query, [this, request = std::move(request), respond] {
+    answer(respond, [&] {
+      const auto find = [&](std::int64_t id) { return store_.find(id); };
+      respond(ask_store(parse_record_id(request.path), find, record_response));
+    });
+  });
+}
+
+void Api::histogram(HttpRequest&& request, const Respond& respond) {
+  boost::asio::post(pools_->query, [this, request = std::move(request), respond] {
+    answer(respond, [&] {
+      const auto parsed = parse_histogram_query(request.query, now_microseconds());
+      const auto find = [&](const HistogramQuery& query) { return store_.histogram(query); };
+      respond(ask_store(parsed, find, [&](const std::vector<HistogramCount>& counts) {
+        return histogram_response(std::get<HistogramQuery>(parsed), counts);
+      }));
+    });
+  });
+}
+
+void Api::stream(HttpRequest&& request, const Respond& respond) {
+  boost::asio::post(pools_->query, [this, request = std::move(request), respond] {
+    answer(respond, [&] { respond(stream_response(request)); });
+  });
+}
+
+HttpResponse Api::stream_response(const HttpRequest& request) {
+  auto parsed = parse_stream_query(request);
+  if (auto* error = std::get_if<HttpError>(&parsed)) return error_response(*error);
+  auto& query = std::get<StreamQuery>(parsed);
+  HttpResponse response;
+  response.content_type = "text/event-stream";
+  response.stream = tails_.open(std::move(query), query.after);
+  if (response.stream) return response;
+  response = error_response({503, "too many streams are open"});
+  response.headers.emplace_back("Retry-After", "10");
+  return response;
+}
+
 void Api::gaps(HttpRequest&& request, const Respond& respond) {
   boost::asio::post(pools_->query, [this, request = std::move(request), respond] {
     answer(respond, [&] {
@@ -217,7 +267,8 @@ void Api::gaps(HttpRequest&& request, const Respond& respond) {
 
 void Api::metrics(HttpRequest&& /*request*/, const Respond& respond) {
   constexpr std::string_view kTextFormat = "text/plain; version=0.0.4; charset=utf-8";
-  respond({200, metrics_.text(store_.size_bytes()), {}, kTextFormat});
+  std::string text = metrics_.text({store_.size_bytes(), tails_.count(), tails_.missed()});
+  respond({200, std::move(text), {}, kTextFormat});
 }
 
 }  // namespace log_aggregator::collector

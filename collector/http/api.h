@@ -16,6 +16,7 @@
 #include "collector/http/message.h"
 #include "collector/http/metrics.h"
 #include "collector/http/site.h"
+#include "collector/http/tails.h"
 #include "collector/store/store.h"
 
 namespace log_aggregator::collector {
@@ -39,6 +40,9 @@ class Api : public HttpHandler {
   void health(HttpRequest&& request, const Respond& respond);
   void ingest(HttpRequest&& request, const Respond& respond);
   void query(HttpRequest&& request, const Respond& respond);
+  void record(HttpRequest&& request, const Respond& respond);
+  void stream(HttpRequest&& request, const Respond& respond);
+  void histogram(HttpRequest&& request, const Respond& respond);
   void gaps(HttpRequest&& request, const Respond& respond);
   void metrics(HttpRequest&& request, const Respond& respond);
 
@@ -46,6 +50,7 @@ class Api : public HttpHandler {
   HttpResponse refuse_access(const HttpRequest& head, Access access);
   HttpResponse health_response() const;
   Respond timed(const Route& route, Respond respond);
+  HttpResponse stream_response(const HttpRequest& request);
 
   Store& store_;
   const Site site_;
@@ -54,6 +59,7 @@ class Api : public HttpHandler {
   const std::string version_;
   const IngestLimits limits_;
   Metrics metrics_;
+  Tails tails_;
   std::unique_ptr<Pools> pools_;
 };
 

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "collector/http/url.h"
+#include "collector/http/parameters.h"
 #include "collector/http/uuid.h"
 #include "collector/timestamp.h"
 #include "log_aggregator/json_writer.h"
@@ -16,21 +16,19 @@ namespace {
 
 constexpr std::int64_t kMaxLimit = 1'000;
 
-// What is wrong with the value, if anything.
-std::optional<std::string> set_parameter(GapsQuery& query, const std::string& name,
-                                         const std::string& value) {
+Wrong set_parameter(GapsQuery& query, const std::string& name, const std::string& value) {
   if (name == "journal") {
     query.journal = uuid_in_lower_case(value);
-    if (!query.journal) return "journal must be a uuid";
+    if (!query.journal) return wrong("journal must be a uuid");
   } else if (name == "all") {
-    if (value != "0" && value != "1") return "all must be 0 or 1";
+    if (value != "0" && value != "1") return wrong("all must be 0 or 1");
     query.all = value == "1";
   } else if (name == "limit") {
-    return set_limit(query.limit, kMaxLimit, value);
+    return set_number(query.limit, kMaxLimit, name, value);
   } else if (name == "before") {
     return set_before(query.before, value);
   } else {
-    return "unknown parameter: " + name;
+    return wrong("unknown parameter: " + name);
   }
   return std::nullopt;
 }
@@ -84,13 +82,7 @@ void write_journal(JsonWriter& json, const JournalGaps& journal) {
 }  // namespace
 
 std::variant<GapsQuery, HttpError> parse_gaps_query(std::string_view query) {
-  const auto parameters = parse_query(query);
-  if (!parameters) return HttpError{400, "the query of the URL is not encoded correctly"};
-  GapsQuery parsed;
-  for (const auto& [name, value] : *parameters) {
-    if (auto wrong = set_parameter(parsed, name, value)) return HttpError{400, *std::move(wrong)};
-  }
-  return parsed;
+  return parse_parameters<GapsQuery>(query, set_parameter);
 }
 
 HttpResponse gaps_response(const GapsPage& page) {

@@ -17,6 +17,12 @@ HttpResponse error_response(const HttpError& error) {
   json.begin_object();
   json.key("error");
   json.string(error.reason);
+  if (error.place) {
+    json.key("position");
+    json.integer(static_cast<std::int64_t>(error.place->position));
+    json.key("length");
+    json.integer(static_cast<std::int64_t>(error.place->length));
+  }
   json.end_object();
   return {error.status, std::string(json.text()), {}};
 }

@@ -3,7 +3,9 @@
 
 #pragma once
 
+#include <cstddef>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,21 +28,50 @@ struct HttpRequest {
   std::optional<std::string_view> header(std::string_view name) const;
 };
 
+// A body without an end, such as a stream of events: it is sent as it comes, until the client is
+// gone or the server stops. The server calls it on its own thread.
+class HttpStream {
+ public:
+  using Wake = std::function<void()>;
+
+  virtual ~HttpStream() = default;
+
+  // From now on `wake` is to be called, from any thread, when there is something to read where
+  // there was nothing.
+  virtual void start(Wake wake) = 0;
+  // Not any more, once this has returned.
+  virtual void stop() = 0;
+
+  // What there is to send by now; empty: nothing.
+  virtual std::string read() = 0;
+
+  // What to send when there has been nothing for a while, to see whether the client is there.
+  virtual std::string_view keep_alive() const = 0;
+};
+
 struct HttpResponse {
   int status = 200;
   std::string body;
   // Besides those that every answer has. Values must be our own, never a client's.
   HttpHeaders headers;
   std::string_view content_type = "application/json";
+  std::shared_ptr<HttpStream> stream = nullptr;  // if any, it comes in the place of `body`
 };
 
 // A request that is refused, and why, in words for its sender.
 struct HttpError {
+  // What of a parameter is wrong, in characters from 0.
+  struct Place {
+    std::size_t position = 0;
+    std::size_t length = 0;
+  };
+
   int status = 400;
   std::string reason;
+  std::optional<Place> place = std::nullopt;
 };
 
-// {"error":"..."}
+// {"error":"..."}, with "position" and "length" where the error has a place.
 HttpResponse error_response(const HttpError& error);
 
 // Answers requests. The server calls it on its own thread, which must not wait: what takes time

@@ -81,16 +81,11 @@ void Metrics::observe_request(std::string_view route, std::chrono::duration<doub
   families_->durations.Add({{"route", std::string(route)}}, kSeconds).Observe(duration.count());
 }
 
-void Metrics::tail_opened() { families_->tails.Increment(); }
-
-void Metrics::tail_closed() { families_->tails.Decrement(); }
-
-void Metrics::count_missed(std::size_t records) {
-  families_->missed.Increment(static_cast<double>(records));
-}
-
-std::string Metrics::text(std::uint64_t store_bytes) const {
-  families_->store_bytes.Set(static_cast<double>(store_bytes));
+std::string Metrics::text(const State& state) {
+  families_->store_bytes.Set(static_cast<double>(state.store_bytes));
+  families_->tails.Set(static_cast<double>(state.tails));
+  prometheus::Counter& missed = families_->missed;
+  missed.Increment(static_cast<double>(state.missed_records) - missed.Value());
   return prometheus::TextSerializer().Serialize(families_->registry.Collect());
 }
 

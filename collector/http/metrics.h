@@ -1,5 +1,5 @@
 // Metrics: what the collector counts of its own work, for a Prometheus server to read. The names
-// are part of the contract (docs/collector.md). Every method may be called from any thread.
+// are part of the contract (docs/collector.md). Any thread may count; text() is for one at a time.
 
 #pragma once
 
@@ -14,6 +14,13 @@ namespace log_aggregator::collector {
 
 class Metrics {
  public:
+  // What is counted elsewhere, as it is now.
+  struct State {
+    std::uint64_t store_bytes = 0;
+    std::size_t tails = 0;
+    std::uint64_t missed_records = 0;
+  };
+
   Metrics();
   ~Metrics();
   Metrics(const Metrics&) = delete;
@@ -26,13 +33,8 @@ class Metrics {
   // From the whole request to its answer. `route` is one of ours, never a client's text.
   void observe_request(std::string_view route, std::chrono::duration<double> duration);
 
-  // A live tail is one stream.
-  void tail_opened();
-  void tail_closed();
-  void count_missed(std::size_t records);
-
-  // All of it, in the text format of Prometheus. `store_bytes` is how large the store is now.
-  std::string text(std::uint64_t store_bytes) const;
+  // All of it, in the text format of Prometheus, with what others know.
+  std::string text(const State& state);
 
  private:
   struct Families;

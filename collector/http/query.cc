@@ -1,10 +1,8 @@
 #include "collector/http/query.h"
 
-#include <optional>
 #include <string>
 
-#include "collector/http/url.h"
-#include "collector/timestamp.h"
+#include "collector/http/parameters.h"
 
 namespace log_aggregator::collector {
 
@@ -12,58 +10,58 @@ namespace {
 
 constexpr std::int64_t kMaxLimit = 10'000;
 
-// A "+" that was not encoded has arrived as a blank.
-std::optional<std::int64_t> parse_time(std::string text) {
-  constexpr std::size_t kDateLength = 10;
-  const auto blank = text.rfind(' ');
-  if (blank != std::string::npos && blank > kDateLength) text[blank] = '+';
-  return parse_timestamp(text);
+Wrong set_parameter(Query& query, const std::string& name, const std::string& value) {
+  if (name == "from") return set_time(query.from_us, name, value);
+  if (name == "to") return set_time(query.to_us, name, value);
+  if (name == "limit") return set_number(query.limit, kMaxLimit, name, value);
+  if (name == "before") return set_before(query.before, value);
+  return set_selection(query, name, value);
 }
 
-// What is wrong with the value, if anything.
-std::optional<std::string> set_parameter(Query& query, const std::string& name,
-                                         const std::string& value) {
-  if (name == "from" || name == "to") {
-    const auto time_us = parse_time(value);
-    if (!time_us) return name + " must be ISO 8601 with an offset";
-    (name == "from" ? query.from_us : query.to_us) = time_us;
-  } else if (name == "level") {
-    query.levels.push_back(value);
-  } else if (name == "logger") {
-    query.logger = value;
-  } else if (name == "host") {
-    query.host = value;
-  } else if (name == "limit") {
-    return set_limit(query.limit, kMaxLimit, value);
-  } else if (name == "before") {
-    return set_before(query.before, value);
-  } else {
-    return "unknown parameter: " + name;
-  }
+Wrong set_stream_parameter(StreamQuery& query, const std::string& name, const std::string& value) {
+  if (name != "after") return set_selection(query, name, value);
+  query.after = parse_integer(value);
+  if (!query.after) return wrong("after must be the id of a record");
   return std::nullopt;
 }
 
 }  // namespace
 
 std::variant<Query, HttpError> parse_log_query(std::string_view query) {
-  constexpr std::size_t kMaxLevels = 100;
-  const auto parameters = parse_query(query);
-  if (!parameters) return HttpError{400, "the query of the URL is not encoded correctly"};
-  Query parsed;
-  for (const auto& [name, value] : *parameters) {
-    if (auto wrong = set_parameter(parsed, name, value)) return HttpError{400, *std::move(wrong)};
-  }
-  if (parsed.levels.size() > kMaxLevels) return HttpError{400, "level is given too often"};
+  return parse_parameters<Query>(query, set_parameter);
+}
+
+std::variant<StreamQuery, HttpError> parse_stream_query(const HttpRequest& request) {
+  auto parsed = parse_parameters<StreamQuery>(request.query, set_stream_parameter);
+  const auto last_id = request.header("Last-Event-ID");
+  auto* query = std::get_if<StreamQuery>(&parsed);
+  if (query == nullptr || !last_id) return parsed;
+  query->after = parse_integer(*last_id);
+  if (!query->after) return HttpError{400, "Last-Event-ID must be the id of an event"};
   return parsed;
+}
+
+std::variant<std::int64_t, HttpError> parse_record_id(std::string_view path) {
+  const auto id = parse_integer(path.substr(path.rfind('/') + 1));
+  if (!id) return HttpError{404, "there is nothing at this path"};
+  return *id;
+}
+
+std::string record_with_id(const StoredRecord& record) {
+  // The record is an object that holds at least its message.
+  return "{\"id\":" + std::to_string(record.id) + ',' + record.json.substr(1);
+}
+
+HttpResponse record_response(const std::optional<StoredRecord>& record) {
+  if (!record) return error_response({404, "there is no record with this id"});
+  return {200, record_with_id(*record), {}};
 }
 
 HttpResponse page_response(const Page& page) {
   std::string body = "{\"records\":[";
   for (const StoredRecord& record : page.records) {
     if (body.back() != '[') body += ',';
-    // The record is an object that holds at least its message.
-    body += "{\"id\":" + std::to_string(record.id) + ',';
-    body.append(record.json, 1);
+    body += record_with_id(record);
   }
   body += "],\"next\":";
   body += page.next ? '"' + std::to_string(*page.next) + '"' : "null";

@@ -10,6 +10,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
@@ -35,6 +36,7 @@ using beast::error_code;
 using Response = http::response<http::string_body>;
 
 constexpr std::size_t kReadBytes = 16 << 10;
+constexpr std::size_t kChunkBytes = 64 << 10;
 // What a refused client may still send before it has read our answer.
 constexpr std::size_t kMaxDiscardedBytes = 64 << 20;
 constexpr std::chrono::seconds kDiscardTimeout(3);
@@ -70,14 +72,21 @@ HttpRequest take_request(Parser::value_type& message) {
   return request;
 }
 
-Response make_response(HttpResponse&& answer, bool keep_alive) {
-  Response response(static_cast<http::status>(answer.status), 11);
+// The headers of an answer, for a message of any body.
+template <typename Message>
+Message make_head(const HttpResponse& answer, bool keep_alive) {
+  Message response(static_cast<http::status>(answer.status), 11);
   response.set(http::field::content_type,
                beast::string_view(answer.content_type.data(), answer.content_type.size()));
   response.set("X-Content-Type-Options", "nosniff");
   response.set(http::field::cache_control, "no-store");
   for (const auto& [name, value] : answer.headers) response.insert(name, value);
   response.keep_alive(keep_alive);
+  return response;
+}
+
+Response make_response(HttpResponse&& answer, bool keep_alive) {
+  auto response = make_head<Response>(answer, keep_alive);
   response.body() = std::move(answer.body);
   response.prepare_payload();
   return response;
@@ -150,6 +159,15 @@ class HttpServer::Impl {
     const std::string client_address;
     beast::flat_buffer buffer;
     bool idle = false;  // between two requests
+    // Cancelled when its stream has something to send, or has to end; only while it has a stream.
+    asio::steady_timer* wake = nullptr;
+  };
+
+  // What wakes a connection that sends a stream; outlives it, since others hold it.
+  struct StreamWaker {
+    explicit StreamWaker(asio::io_context& io) : timer(io) {}
+    asio::steady_timer timer;
+    bool is_gone = false;  // the client
   };
 
   // What a handler fills in from its own thread, by way of ours.
@@ -171,6 +189,9 @@ class HttpServer::Impl {
   asio::awaitable<bool> serve_request(Connection& connection);
   asio::awaitable<HttpResponse> ask_handler(HttpRequest request);
   asio::awaitable<bool> write(Connection& connection, HttpResponse answer, bool keep_alive);
+  asio::awaitable<void> write_stream(Connection& connection, HttpResponse answer);
+  asio::awaitable<void> write_parts(Connection& connection, HttpStream& body, StreamWaker& waker);
+  asio::awaitable<bool> write_chunks(Connection& connection, std::string_view text);
   asio::awaitable<void> refuse(Connection& connection, HttpResponse answer);
   asio::awaitable<void> discard_rest(Connection& connection);
 
@@ -246,6 +267,7 @@ void HttpServer::Impl::begin_stop() {
   acceptor_.close(ignored);
   for (Connection* connection : connections_) {
     if (connection->idle) connection->stream.cancel();
+    if (connection->wake != nullptr) connection->wake->cancel();
   }
   stop_timer_.expires_after(options_.stop_timeout);
   stop_timer_.async_wait([this](const error_code& cancelled) {
@@ -377,6 +399,10 @@ asio::awaitable<bool> HttpServer::Impl::serve_request(Connection& connection) {
   head.body = std::move(parser.get().body());
 
   HttpResponse answer = co_await ask_handler(std::move(head));
+  if (answer.stream) {
+    co_await write_stream(connection, std::move(answer));
+    co_return false;
+  }
   const bool keep = parser.get().keep_alive() && !stopping_;
   co_return co_await write(connection, std::move(answer), keep);
 }
@@ -404,6 +430,68 @@ asio::awaitable<bool> HttpServer::Impl::write(Connection& connection, HttpRespon
   co_await http::async_write(connection.stream, response,
                              asio::redirect_error(asio::use_awaitable, error));
   co_return !error && keep_alive;
+}
+
+// Sends a body without an end, until the client is gone or the server stops.
+asio::awaitable<void> HttpServer::Impl::write_stream(Connection& connection, HttpResponse answer) {
+  beast::tcp_stream& stream = connection.stream;
+  const auto body = std::move(answer.stream);
+  auto head = make_head<http::response<http::empty_body>>(answer, false);
+  head.chunked(true);
+  http::response_serializer<http::empty_body> serializer(head);
+  error_code error;
+  stream.expires_after(options_.write_timeout);
+  co_await http::async_write_header(stream, serializer,
+                                    asio::redirect_error(asio::use_awaitable, error));
+  if (error) co_return;
+
+  auto waker = std::make_shared<StreamWaker>(io_);
+  connection.wake = &waker->timer;
+  body->start([this, waker] { asio::post(io_, [waker] { waker->timer.cancel(); }); });
+  // A client that sends no more requests can be read from only when it is gone.
+  stream.socket().async_wait(tcp::socket::wait_read, [waker](const error_code& /*error*/) {
+    waker->is_gone = true;
+    waker->timer.cancel();
+  });
+  co_await write_parts(connection, *body, *waker);
+  body->stop();
+  connection.wake = nullptr;
+  stream.socket().cancel(error);
+}
+
+asio::awaitable<void> HttpServer::Impl::write_parts(Connection& connection, HttpStream& body,
+                                                    StreamWaker& waker) {
+  error_code error;
+  while (!stopping_ && !waker.is_gone) {
+    const std::string text = body.read();
+    if (!text.empty()) {
+      if (!co_await write_chunks(connection, text)) co_return;
+      continue;
+    }
+    waker.timer.expires_after(options_.keep_alive_interval);
+    // Who wakes it does so on this thread, by a post: never between read() and this wait.
+    co_await waker.timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
+    if (!error && !co_await write_chunks(connection, body.keep_alive())) co_return;
+  }
+  connection.stream.expires_after(options_.write_timeout);
+  co_await asio::async_write(connection.stream, http::make_chunk_last(),
+                             asio::redirect_error(asio::use_awaitable, error));
+}
+
+// In parts, so that a client which takes a little now and then is not cut off.
+asio::awaitable<bool> HttpServer::Impl::write_chunks(Connection& connection,
+                                                     std::string_view text) {
+  error_code error;
+  while (!text.empty() && !error) {
+    const std::string_view part = text.substr(0, kChunkBytes);
+    text.remove_prefix(part.size());
+    connection.stream.expires_after(options_.write_timeout);
+    co_await asio::async_write(connection.stream,
+                               http::make_chunk(asio::buffer(part.data(), part.size())),
+                               asio::redirect_error(asio::use_awaitable, error));
+  }
+  connection.stream.expires_never();
+  co_return !error;
 }
 
 // Answers a request whose body was not read, so that the client gets to see the answer.

@@ -36,6 +36,8 @@ struct HttpServerOptions {
   std::chrono::milliseconds header_timeout{10'000};
   std::chrono::milliseconds body_timeout{60'000};
   std::chrono::milliseconds write_timeout{60'000};
+  // How long a stream may have nothing to send before it shows that it lives.
+  std::chrono::milliseconds keep_alive_interval{15'000};
   // How long a connection may stay open between requests.
   std::chrono::milliseconds idle_timeout{120'000};
   // How long stop() waits for requests to arrive in full and answers to leave.

@@ -50,21 +50,4 @@ std::optional<std::int64_t> parse_integer(std::string_view text) {
   return value;
 }
 
-std::optional<std::string> set_limit(std::size_t& limit, std::int64_t most,
-                                     const std::string& value) {
-  const auto number = parse_integer(value);
-  if (!number || *number < 1 || *number > most) {
-    return "limit must be a number from 1 to " + std::to_string(most);
-  }
-  limit = static_cast<std::size_t>(*number);
-  return std::nullopt;
-}
-
-std::optional<std::string> set_before(std::optional<std::int64_t>& before,
-                                      const std::string& value) {
-  before = parse_integer(value);
-  if (!before) return "before must be the \"next\" of an answer";
-  return std::nullopt;
-}
-
 }  // namespace log_aggregator::collector

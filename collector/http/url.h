@@ -1,8 +1,7 @@
-// The query part of a URL as names and values, and what values have in common.
+// The query part of a URL as names and values.
 
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -18,11 +17,5 @@ std::optional<std::vector<std::pair<std::string, std::string>>> parse_query(std:
 
 // All of `text` as a decimal number.
 std::optional<std::int64_t> parse_integer(std::string_view text);
-
-// The parameters by which answers come in pages. What is wrong with the value, if anything.
-std::optional<std::string> set_limit(std::size_t& limit, std::int64_t most,
-                                     const std::string& value);
-std::optional<std::string> set_before(std::optional<std::int64_t>& before,
-                                      const std::string& value);
 
 }  // namespace log_aggregator::collector

@@ -136,7 +136,7 @@ void SqliteStore::write_until_closed() {
     for (Pending& pending : group) {
       pending.done(status.ok() ? std::move(pending.result) : Appended{status, 0, 0});
     }
-    if (status.ok() && listener_) listener_(writer_.last_id);
+    if (status.ok()) tell_listener();
   }
 }
 
@@ -256,7 +256,15 @@ bool SqliteStore::update_journal(const Batch& batch, std::int64_t journal) {
   return update.run();
 }
 
-void SqliteStore::listen(Listener listener) { listener_ = std::move(listener); }
+void SqliteStore::listen(Listener listener) {
+  MutexLock lock(listener_mutex_);
+  listener_ = std::move(listener);
+}
+
+void SqliteStore::tell_listener() {
+  MutexLock lock(listener_mutex_);
+  if (listener_) listener_(writer_.last_id);
+}
 
 Result<std::int64_t> SqliteStore::last_id() {
   return read([](Database& database) {

@@ -53,7 +53,7 @@ class SqliteStore : public Store {
   SqliteStore& operator=(const SqliteStore&) = delete;
 
   void append(Batch batch, Done done) override;
-  void listen(Listener listener) override;
+  void listen(Listener listener) override EXCLUDES(listener_mutex_);
   Result<std::int64_t> last_id() override;
   Result<std::optional<StoredRecord>> find(std::int64_t id) override;
   Result<std::vector<StoredRecord>> read_after(std::int64_t id, std::size_t most_bytes) override;
@@ -87,6 +87,7 @@ class SqliteStore : public Store {
   static Result<Writer> open_writer(const std::string& path, bool full_text);
 
   void write_until_closed();
+  void tell_listener() EXCLUDES(listener_mutex_);
   std::deque<Pending> take_queued() EXCLUDES(mutex_);
   Status write_group(std::deque<Pending>& group);
   bool write_batch(Pending& pending);
@@ -104,7 +105,9 @@ class SqliteStore : public Store {
   const std::string path_;
   const SqliteStoreOptions options_;
   Writer writer_;
-  Listener listener_;  // constant once there is a batch
+
+  Mutex listener_mutex_;  // held while it is called
+  Listener listener_ GUARDED_BY(listener_mutex_);
 
   Mutex mutex_;
   CondVar work_;

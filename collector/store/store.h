@@ -114,7 +114,8 @@ class Store {
   virtual void append(Batch batch, Done done) = 0;
 
   // Told, after each commit, the highest id that is stored. Called on a thread of the store, which
-  // it must not hold up. Set it before the first append(), once; nothing takes it away.
+  // it must not hold up. There is one listener; nullptr takes it away, and once that has returned
+  // it is not called any more.
   using Listener = std::function<void(std::int64_t last_id)>;
   virtual void listen(Listener listener) = 0;
 
