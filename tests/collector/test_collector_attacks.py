@@ -6,21 +6,33 @@ Of the same kind: test_collector_http.py (tokens, known ways to smuggle), test_c
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import itertools
+import json
 import os
 import pathlib
 import random
 import re
 import socket
+import sqlite3
 import string
 import subprocess
 import sys
 import time
+from urllib.parse import quote
 
 import pytest
 
 JSON = {"Content-Type": "application/json"}
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "text/plain")
+
+
+def seeded() -> random.Random:
+    given = os.environ.get("LOG_AGGREGATOR_TEST_SEED")
+    seed = int(given or random.SystemRandom().randrange(1 << 32))
+    print(f"LOG_AGGREGATOR_TEST_SEED={seed}")
+    return random.Random(seed)
 
 
 def with_host(collector, host: str, method: str = "GET", path: str = "/api/logs", **headers: str):
@@ -212,11 +224,7 @@ def ambiguous_request(choose: random.Random) -> bytes:
 
 
 def test_random_requests_are_answered_one_by_one_up_to_the_first_ambiguous_one(collector):
-    seed = int(
-        os.environ.get("LOG_AGGREGATOR_TEST_SEED") or random.SystemRandom().randrange(1 << 32)
-    )
-    print(f"LOG_AGGREGATOR_TEST_SEED={seed}")
-    choose = random.Random(seed)
+    choose = seeded()
     for _ in range(400):
         plain = [plain_request(choose) for _ in range(choose.randrange(4))]
         ambiguous = ambiguous_request(choose)
@@ -341,6 +349,175 @@ def test_of_fields_that_come_twice_the_same_one_is_shown_and_selected_by(collect
     assert collector.records(query="shown") == [shown]
     assert collector.records(query="hidden") == []
     assert collector.records(query="level:DEBUG") == []
+
+
+# ---- SQL and full-text injection
+
+
+FRAGMENTS = [
+    *("'", '"', "''", '""', "`", "[", "]", "(", ")", ";", "--", "/*", "*/", "\\", "%", "_", "?1"),
+    *("*", "^", ":", "+", "-", "=", ">=", "<", "{", "}", ",", ".", "|", "&", "#", "@", "$1", ":a"),
+    *(
+        " OR 1=1",
+        " UNION SELECT json FROM record",
+        "; DROP TABLE record",
+        "; PRAGMA user_version=9",
+    ),
+    *(" AND ", " OR ", " NOT ", " NEAR ", "NEAR(a b, 2)", "NEAR/5", "record_text MATCH ", "rowid"),
+    *("message:", "-message:", "{message exception}:", "level>=", "level:", "user_id=", "rank:"),
+    *("'||(SELECT 1)||'", "ATTACH 'x' AS y", "char(0)", "x'00'", "1e999", "9223372036854775808"),
+    *("\x00", "\n", "\r\n", "\t", "\x1b", "\x7f", "\x85", "\u202e", "\ufeff", "\ufffd", "é", "ß"),
+    *("İ", "日本", "😀", "\U0010ffff", "a\u0301", "word", "app.db", "0", "-1", " ", ""),
+]
+BAD_UTF8 = [b"", b"\xff", b"\xc0\xa7", b"\xed\xa0\x80", b"\xe2\x82"]
+
+
+def payloads(choose: random.Random, count: int) -> list[str]:
+    return ["".join(choose.choices(FRAGMENTS, k=choose.randrange(1, 7))) for _ in range(count)]
+
+
+def contents(store: pathlib.Path) -> tuple[object, ...]:
+    """What nothing that only asks may change."""
+    with contextlib.closing(sqlite3.connect(store)) as database:
+        return tuple(
+            database.execute(sql).fetchall()
+            for sql in (
+                "PRAGMA integrity_check",
+                "PRAGMA user_version",
+                "SELECT name, sql FROM sqlite_master ORDER BY name",
+                "SELECT * FROM record",
+            )
+        )
+
+
+TARGETS = [
+    *(
+        f"/api/logs?{name}="
+        for name in ("query", "logger", "host", "level", "before", "from", "to")
+    ),
+    *(f"/api/logs?{name}=" for name in ("limit", "level=INFO&level", "query=word&query")),
+    *(
+        f"/api/histogram?{name}="
+        for name in ("query", "logger", "host", "level", "from", "buckets")
+    ),
+    *(f"/api/gaps?{name}=" for name in ("journal", "all", "limit", "before")),
+    *("/api/logs/", "/api/logs/1", "/api/logs?", "/api/histogram?"),
+]
+
+
+def test_a_thousand_payloads_in_every_parameter_are_answered_and_change_nothing(collector):
+    choose = seeded()
+    collector.post([{"message": f"word {number}", "level": "INFO"} for number in range(20)])
+    before = contents(collector.store)
+    assert before[0] == [("ok",)]
+    connection = http.client.HTTPConnection(collector.host, collector.port, timeout=20)
+    for payload in payloads(choose, 1_000):
+        encoded = quote(payload.encode() + choose.choice(BAD_UTF8), safe="")
+        for target in TARGETS:
+            connection.request("GET", target + encoded)
+            answer = connection.getresponse()
+            body = json.loads(answer.read())
+            expected = (200, 400, 404) if target.startswith("/api/logs/") else (200, 400)
+            assert answer.status in expected, (target, payload, body)
+    connection.close()
+    assert contents(collector.store) == before
+
+
+def test_payloads_in_the_parameters_of_a_stream_open_it_or_are_400(collector):
+    choose = seeded()
+    for payload in payloads(choose, 100):
+        name = choose.choice(["query", "logger", "host", "level", "after"])
+        connection = http.client.HTTPConnection(collector.host, collector.port, timeout=20)
+        connection.request("GET", f"/api/logs/stream?{name}={quote(payload, safe='')}")
+        assert connection.getresponse().status in (200, 400), (name, payload)
+        connection.close()
+    assert collector.post({"message": "after"}).status == 200
+
+
+def test_a_payload_that_is_stored_is_found_by_its_own_text_and_nothing_else_is(collector):
+    choose = seeded()
+    texts = [f"w{number}w {text}" for number, text in enumerate(payloads(choose, 300))]
+    records = [{"message": text, "logger_name": text, "extra": {"f": text}} for text in texts]
+    assert collector.post(records).status == 200
+    for text in texts:
+        quoted = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        for query in (quoted, f"message:{quoted}", f"logger:{quoted}", f"f={quoted}"):
+            found = [each["message"] for each in collector.records(query=query)]
+            assert found == [text], query
+        assert [each["message"] for each in collector.records(logger=text)] == [text]
+
+
+# ---- records that pretend to be others (log forging)
+
+
+FORGED = "2025-01-01T00:00:00Z ERROR app: forged"
+FORGERIES = [
+    *(f"real{line_break}{FORGED}" for line_break in ("\n", "\r", "\r\n", "\x0b", "\x0c", "\x85")),
+    *(f"real{line_break}{FORGED}" for line_break in ("\u2028", "\u2029", "\x00\n", "\n\n")),
+    f"real\x1b[2K\x1b[1A{FORGED}",
+    f"real\x9b2K{FORGED}",
+    f"real\x08\x08\x08\x08{FORGED}",
+    f"\u202e{FORGED[::-1]}\u202c",
+    f"\u2066\u2067{FORGED}\u2069",
+    f'real"}}\n{{"message":"{FORGED}',
+    f"real\n\nid: 1\ndata: {FORGED}",
+]
+# What can begin a line or change the direction or the colour of what is shown.
+CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\u200e\u200f]")
+
+
+def forged_record(text: str) -> dict:
+    names = ("message", "level", "logger_name", "host")
+    return dict.fromkeys(names, text) | {"extra": {text: text}, text: text}
+
+
+def run_command(command, collector, *arguments: str) -> str:
+    result = subprocess.run(
+        [command, *arguments, "--endpoint", collector.endpoint],
+        capture_output=True,
+        timeout=20,
+        check=True,
+    )
+    return result.stdout.decode()
+
+
+def test_one_record_stays_one_record_wherever_it_is_shown(command, collector):
+    records = [forged_record(text) for text in FORGERIES]
+    assert collector.post(records).status == 200
+    for stored, sent in zip(collector.records(), records, strict=True):
+        assert {name: stored[name] for name in sent} == sent
+
+    lines = run_command(command, collector, "tail", "-n", "100", "--no-follow", "--json").split(
+        "\n"
+    )
+    assert lines.pop() == ""
+    for line, sent in zip(lines, records, strict=True):
+        shown = json.loads(line)
+        assert {name: shown[name] for name in sent} == sent
+        assert not CONTROLS.search(line)
+
+    text = run_command(command, collector, "tail", "-n", "100", "--no-follow")
+    assert not CONTROLS.search(text)
+    heads = [line for line in text.split("\n") if line and not line.startswith(" ")]
+    assert len(heads) == len(records)
+
+
+def test_one_record_stays_one_event_of_a_stream(collector):
+    records = [forged_record(text) for text in FORGERIES]
+    connection = http.client.HTTPConnection(collector.host, collector.port, timeout=20)
+    connection.request("GET", "/api/logs/stream?after=0")
+    stream = connection.getresponse()
+    pretty = json.dumps(records[0], indent=1).replace("\n", "\r")
+    assert collector.post(records).status == 200
+    assert collector.request("POST", "/api/logs", pretty, JSON).status == 200
+    for sent in [*records, records[0]]:
+        event = []
+        while not any(line.startswith("data:") for line in event):
+            event = list(iter(lambda: stream.readline().decode().rstrip("\n"), ""))
+        ids, data = event
+        assert ids.startswith("id: ")
+        assert {name: json.loads(data[6:])[name] for name in sent} == sent
+    connection.close()
 
 
 # ---- paths
