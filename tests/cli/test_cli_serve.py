@@ -86,6 +86,21 @@ def test_an_address_that_others_reach_needs_a_token(command, tmp_path, host):
     assert not store.exists()
 
 
+def test_without_listen_it_is_reached_from_this_machine_only(command, tmp_path):
+    """Whether it gets the port or finds it in use, it says which address it wants."""
+    process = subprocess.Popen(
+        [command, "serve", "--store", f"sqlite:{tmp_path}/s.sqlite"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    line = process.stdout.readline()
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert re.search(r"(listening on http://|cannot listen on )127\.0\.0\.1:8080\b", line)
+
+
 def test_an_address_that_others_reach_is_served_with_a_token(command, tmp_path):
     tokens = tmp_path / "tokens"
     tokens.write_text("secret\n")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
+import time
 import uuid
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -96,6 +98,24 @@ def test_durations_are_counted_by_route(collector):
         assert scrape(f"{name}_count", route=route) == count
         assert scrape(f"{name}_bucket", route=route, le="+Inf") == count
         assert 0 < scrape(f"{name}_sum", route=route) < 60
+
+
+def open_stream(collector) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection(collector.host, collector.port, timeout=20)
+    connection.request("GET", "/api/logs/stream")
+    return connection.getresponse()
+
+
+def test_open_streams_are_counted(collector):
+    streams = [open_stream(collector) for _ in range(3)]
+    assert [stream.status for stream in streams] == [200] * 3
+    scrape = Scrape(collector)
+    assert scrape("tails") == 3
+    assert scrape("tail_missed_records_total") == 0
+    for stream in streams:
+        stream.close()
+    while Scrape(collector)("tails"):
+        time.sleep(0.01)  # until the collector has noticed
 
 
 def test_the_size_of_the_store_is_that_of_its_files(collector):
