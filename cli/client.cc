@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -15,6 +16,8 @@ namespace {
 
 constexpr long kConnectTimeoutMs = 5'000;
 constexpr long kTimeoutMs = 30'000;
+// A collector sends something every 15 s.
+constexpr long kSilenceSeconds = 45;
 constexpr std::size_t kMaxAnswerBytes = 256 << 20;
 constexpr std::size_t kShownBytes = 200;
 
@@ -31,6 +34,22 @@ std::size_t append_body(char* data, std::size_t /*one*/, std::size_t size, void*
   if (text.size() + size > kMaxAnswerBytes) return 0;
   text.append(data, size);
   return size;
+}
+
+// What the bytes of a stream go to; an answer that is refused goes to its body.
+struct StreamSink {
+  CURL* curl = nullptr;
+  const Client::OnBytes* on_bytes = nullptr;
+  ClientAnswer answer;
+  bool ended = false;  // by on_bytes
+};
+
+std::size_t take_bytes(char* data, std::size_t one, std::size_t size, void* to) {
+  auto& sink = *static_cast<StreamSink*>(to);
+  curl_easy_getinfo(sink.curl, CURLINFO_RESPONSE_CODE, &sink.answer.status);
+  if (sink.answer.status / 100 != 2) return append_body(data, one, size, &sink.answer.body);
+  sink.ended = !(*sink.on_bytes)({data, size});
+  return sink.ended ? 0 : size;
 }
 
 }  // namespace
@@ -69,6 +88,8 @@ void ClientOptions::add_to(CLI::App& command) {
 }
 
 struct Client::Impl {
+  Result<ClientAnswer> stream(const std::string& url, const OnBytes& on_bytes);
+
   Endpoint endpoint;
   std::unique_ptr<CURL, FreeCurl> curl;
   std::unique_ptr<curl_slist, FreeHeaders> headers;
@@ -137,6 +158,62 @@ Result<ClientAnswer> Client::get(const std::string& url) {
   curl_easy_getinfo(curl, CURLINFO_TOTAL_TIME_T, &total_us);
   answer.duration = std::chrono::milliseconds(total_us / 1000);
   return answer;
+}
+
+std::string Client::url_of(std::string_view segment, std::string_view parameters) const {
+  const std::string& endpoint = impl_->endpoint.url;
+  const auto question = std::min(endpoint.find('?'), endpoint.size());
+  std::string url = endpoint.substr(0, question);
+  if (!segment.empty()) {
+    while (url.ends_with('/')) url.pop_back();
+    url += '/';
+    url += segment;
+  }
+  url += endpoint.substr(question);
+  if (!parameters.empty()) {
+    url += question < endpoint.size() ? '&' : '?';
+    url += parameters;
+  }
+  return url;
+}
+
+Result<ClientAnswer> Client::stream(const std::string& url, const std::string& last_event_id,
+                                    const OnBytes& on_bytes) {
+  CURL* curl = impl_->curl.get();
+  std::unique_ptr<curl_slist, FreeHeaders> headers;
+  for (const curl_slist* each = impl_->headers.get(); each != nullptr; each = each->next) {
+    headers.reset(curl_slist_append(headers.release(), each->data));
+  }
+  if (!last_event_id.empty()) {
+    headers.reset(
+        curl_slist_append(headers.release(), ("Last-Event-ID: " + last_event_id).c_str()));
+  }
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 0L);
+  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, kSilenceSeconds);
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_bytes);
+  auto answer = impl_->stream(url, on_bytes);
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, impl_->headers.get());
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, kTimeoutMs);
+  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, 0L);
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, append_body);
+  return answer;
+}
+
+Result<ClientAnswer> Client::Impl::stream(const std::string& url, const OnBytes& on_bytes) {
+  StreamSink sink;
+  sink.curl = curl.get();
+  sink.on_bytes = &on_bytes;
+  curl_easy_setopt(curl.get(), CURLOPT_URL, url.c_str());
+  curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &sink);
+  error[0] = '\0';
+  const CURLcode code = curl_easy_perform(curl.get());
+  if (code != CURLE_OK && !sink.ended) {
+    return Status::unavailable("cannot reach " + url + ": " + failure(code));
+  }
+  curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &sink.answer.status);
+  return std::move(sink.answer);
 }
 
 std::string Client::encode(std::string_view text) {

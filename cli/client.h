@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -38,8 +39,18 @@ class Client {
   const std::string& endpoint() const;
   const std::string& health_url() const;
 
+  // The endpoint with another segment after its path, and parameters ("a=1&b=2") after its own.
+  std::string url_of(std::string_view segment, std::string_view parameters) const;
+
   // Any answer is a success here; the status says what it means.
   Result<ClientAnswer> get(const std::string& url);
+
+  // The same for an answer without an end: the bytes of a 2xx go to `on_bytes` as they come, until
+  // it returns false or the server ends. Fails where nothing comes for longer than a server would
+  // be silent. `last_event_id` is sent where it is not empty.
+  using OnBytes = std::function<bool(std::string_view bytes)>;
+  Result<ClientAnswer> stream(const std::string& url, const std::string& last_event_id,
+                              const OnBytes& on_bytes);
   // `text` as part of a URL.
   std::string encode(std::string_view text);
 

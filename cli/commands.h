@@ -17,6 +17,7 @@ using Run = std::function<int()>;
 void add_serve_command(CLI::App& app, Run& run);
 void add_check_command(CLI::App& app, Run& run);
 void add_tail_command(CLI::App& app, Run& run);
+void add_search_command(CLI::App& app, Run& run);
 void add_gaps_command(CLI::App& app, Run& run);
 void add_spool_command(CLI::App& app, Run& run);
 

@@ -31,6 +31,7 @@ int run_command_line(int argc, char** argv) {
   add_serve_command(app, run);
   add_check_command(app, run);
   add_tail_command(app, run);
+  add_search_command(app, run);
   add_gaps_command(app, run);
   add_spool_command(app, run);
   try {

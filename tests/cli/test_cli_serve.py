@@ -39,7 +39,7 @@ def test_version_is_the_version_of_the_collector(command, collector):
     assert result.stdout == f"log-aggregator {version}\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["serve"], ["check"], ["tail"]])
+@pytest.mark.parametrize("arguments", [[], ["serve"], ["check"], ["tail"], ["search"]])
 def test_help_shows_two_examples(command, arguments):
     result = run(command, *arguments, "--help")
     assert result.returncode == 0
