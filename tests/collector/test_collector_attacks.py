@@ -481,22 +481,27 @@ def run_command(command, collector, *arguments: str) -> str:
     return result.stdout.decode()
 
 
-def test_one_record_stays_one_record_wherever_it_is_shown(command, collector):
+def test_one_record_stays_one_record_in_an_answer(collector):
     records = [forged_record(text) for text in FORGERIES]
     assert collector.post(records).status == 200
     for stored, sent in zip(collector.records(), records, strict=True):
         assert {name: stored[name] for name in sent} == sent
 
-    lines = run_command(command, collector, "tail", "-n", "100", "--no-follow", "--json").split(
-        "\n"
-    )
+
+@pytest.mark.parametrize(
+    "shown_by", [("tail", "--no-follow", "-n", "100"), ("search", "-n", "100")]
+)
+def test_one_record_stays_one_record_in_a_terminal(command, collector, shown_by):
+    records = [forged_record(text) for text in FORGERIES]
+    assert collector.post(records).status == 200
+    lines = run_command(command, collector, *shown_by, "--json").split("\n")
     assert lines.pop() == ""
     for line, sent in zip(lines, records, strict=True):
         shown = json.loads(line)
         assert {name: shown[name] for name in sent} == sent
         assert not CONTROLS.search(line)
 
-    text = run_command(command, collector, "tail", "-n", "100", "--no-follow")
+    text = run_command(command, collector, *shown_by)
     assert not CONTROLS.search(text)
     heads = [line for line in text.split("\n") if line and not line.startswith(" ")]
     assert len(heads) == len(records)
