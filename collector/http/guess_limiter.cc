@@ -25,7 +25,7 @@ std::string random_salt() {
 // 64 bits of an IPv6 address.
 std::string network_of(std::string_view address) {
   in6_addr parsed{};
-  const std::string text(address.substr(0, address.find('%')));  // without the interface
+  std::string text(address.substr(0, address.find('%')));  // without the interface
   if (inet_pton(AF_INET6, text.c_str(), &parsed) != 1) return text;
   const auto* bytes = reinterpret_cast<const char*>(parsed.s6_addr);
   if (!IN6_IS_ADDR_V4MAPPED(&parsed)) return {bytes, 8};
