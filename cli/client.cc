@@ -223,6 +223,18 @@ std::string Client::encode(std::string_view text) {
   return out;
 }
 
+Status add_credentials(const ClientOptions& client, Options& options) {
+  options.api_endpoint = client.endpoint;
+  if (client.token_file.empty()) return {};
+  auto endpoint = parse_endpoint(client.endpoint);
+  if (!endpoint.ok()) return endpoint.status();
+  const auto token = read_token(client.token_file);
+  if (!token.ok()) return token.status();
+  options.api_endpoint = endpoint->url;
+  options.headers.push_back({"Authorization", "Bearer " + token.value()});
+  return {};
+}
+
 Status refusal(const ClientAnswer& answer, const std::string& url) {
   std::string message = url + " answers " + std::to_string(answer.status);
   if (answer.status == 401 || answer.status == 403) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "log_aggregator/options.h"
 #include "log_aggregator/status.h"
 
 namespace log_aggregator::cli {
@@ -62,6 +63,10 @@ class Client {
 
 // The first line of a token file that holds anything.
 Result<std::string> read_token(const std::string& path);
+
+// The endpoint and what is shown to it, for the core. A token takes the place of a user and
+// password in the URL.
+Status add_credentials(const ClientOptions& client, Options& options);
 
 // What an answer other than 2xx means, for whoever made the request.
 Status refusal(const ClientAnswer& answer, const std::string& url);

@@ -20,6 +20,7 @@ void add_tail_command(CLI::App& app, Run& run);
 void add_search_command(CLI::App& app, Run& run);
 void add_gaps_command(CLI::App& app, Run& run);
 void add_spool_command(CLI::App& app, Run& run);
+void add_send_command(CLI::App& app, Run& run);
 
 // One line on standard error.
 void print_error(std::string_view message);

@@ -33,6 +33,7 @@ int run_command_line(int argc, char** argv) {
   add_tail_command(app, run);
   add_search_command(app, run);
   add_gaps_command(app, run);
+  add_send_command(app, run);
   add_spool_command(app, run);
   try {
     app.parse(argc, argv);

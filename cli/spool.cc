@@ -2,9 +2,6 @@
 
 #include "log_aggregator/spool.h"
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <csignal>
@@ -20,10 +17,10 @@
 #include "cli/commands.h"
 #include "cli/spool_text.h"
 #include "cli/stop_on_signal.h"
+#include "cli/terminal_line.h"
 #include "cli/terminal_text.h"
 #include "log_aggregator/json_writer.h"
 #include "src/base/time_text.h"
-#include "src/base/url.h"
 
 namespace log_aggregator::cli {
 
@@ -216,7 +213,7 @@ int verify(const LookOptions& options) {
 // now and then.
 class ProgressDisplay {
  public:
-  explicit ProgressDisplay(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) == 1) {}
+  explicit ProgressDisplay(bool quiet) : quiet_(quiet) {}
 
   void show(const SpoolDrain::Progress& progress) {
     const auto now = std::chrono::steady_clock::now();
@@ -234,46 +231,25 @@ class ProgressDisplay {
     print_error(line);
   }
 
-  void clear() {
-    if (std::exchange(drawn_, false)) std::fputs("\r\x1b[K", stderr);
-  }
+  void clear() { line_.clear(); }
 
  private:
-  std::chrono::milliseconds interval() const { return terminal_ ? kBarInterval : kLineInterval; }
-
-  void draw(const SpoolDrain::Progress& progress) {
-    const std::string text = progress_text(progress, columns());
-    std::fputs((terminal_ ? "\r" + text + "\x1b[K" : text + "\n").c_str(), stderr);
-    drawn_ = terminal_;
+  std::chrono::milliseconds interval() const {
+    return line_.there() ? kBarInterval : kLineInterval;
   }
 
-  static std::size_t columns() {
-    winsize size{};
-    const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-    return known ? size.ws_col - 1 : 79;
+  void draw(const SpoolDrain::Progress& progress) {
+    const std::string text = progress_text(progress, line_.columns());
+    line_.there() ? line_.draw(text) : static_cast<void>(std::fputs((text + '\n').c_str(), stderr));
   }
 
   const bool quiet_;
-  const bool terminal_;
-  bool drawn_ = false;
+  TerminalLine line_;
   std::chrono::steady_clock::time_point shown_at_{};
 };
 
 std::chrono::milliseconds milliseconds_of(double seconds) {
   return std::chrono::ceil<std::chrono::milliseconds>(Seconds(seconds));
-}
-
-// A token takes the place of a user and password in the URL.
-Status add_credentials(const ClientOptions& client, Options& options) {
-  options.api_endpoint = client.endpoint;
-  if (client.token_file.empty()) return {};
-  auto endpoint = parse_endpoint(client.endpoint);
-  if (!endpoint.ok()) return endpoint.status();
-  const auto token = read_token(client.token_file);
-  if (!token.ok()) return token.status();
-  options.api_endpoint = endpoint->url;
-  options.headers.push_back({"Authorization", "Bearer " + token.value()});
-  return {};
 }
 
 std::string sum_of(const SpoolDrain::Report& report) {

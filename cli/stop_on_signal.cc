@@ -29,10 +29,11 @@ StopOnSignal::~StopOnSignal() {
   pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
 
-void StopOnSignal::wait() const {
+void StopOnSignal::wait() {
   int number = 0;
   sigwait(&signals_, &number);
   if (number == kEnd) return;
+  number_.store(number, std::memory_order_relaxed);
   stop_();
   // timeout(1) and the like send the same signal twice: to the process, and to its group.
   while (number != -1) {

@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <csignal>
 #include <functional>
 #include <thread>
@@ -19,10 +20,14 @@ class StopOnSignal {
   StopOnSignal(const StopOnSignal&) = delete;
   StopOnSignal& operator=(const StopOnSignal&) = delete;
 
+  // The one that came; 0: none has.
+  int number() const { return number_.load(std::memory_order_relaxed); }
+
  private:
-  void wait() const;
+  void wait();
 
   const std::function<void()> stop_;
+  std::atomic<int> number_{0};
   sigset_t signals_;
   sigset_t before_;
   std::jthread thread_;

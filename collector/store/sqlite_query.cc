@@ -226,72 +226,51 @@ void add_time(const Query& query, Plan& plan) {
 
 // ---- histograms
 
-std::int64_t floor_to(std::int64_t time_us, std::int64_t step_us) {
-  const std::int64_t rest = time_us % step_us;
-  return time_us - (rest < 0 ? rest + step_us : rest);
-}
-
-std::string histogram_sql(const Plan& plan, const std::string& columns) {
-  const std::string begin = "SELECT " + columns + " FROM ";
+std::string histogram_sql(const Plan& plan) {
+  const std::string columns = plan.exact ? "time_us, level" : "time_us, level, json";
   if (!plan.match.empty()) {
-    return begin +
-           "record_text AS text CROSS JOIN record ON record.id = text.rowid"
+    return "SELECT " + columns +
+           " FROM record_text AS text CROSS JOIN record ON record.id = text.rowid"
            " WHERE record_text MATCH ? AND time_us >= ? AND time_us < ?" +
            plan.where.sql();
   }
-  const bool by_time = !plan.has_one_value && plan.exact;
-  return begin + (by_time ? "record INDEXED BY record_time_level" : "record") +
+  const bool by_time = plan.exact && !plan.has_one_value;
+  return "SELECT " + columns + " FROM record" + (by_time ? " INDEXED BY record_time_level" : "") +
          " WHERE time_us >= ? AND time_us < ?" + plan.where.sql();
 }
 
-void bind_histogram(Statement& statement, int parameter, const HistogramQuery& query,
-                    const Plan& plan) {
-  if (!plan.match.empty()) statement.bind(parameter++, std::string_view(plan.match));
-  statement.bind(parameter++, query.from_us);
-  statement.bind(parameter++, query.to_us);
-  plan.where.bind(statement, parameter);
-}
+// Counts by time and level. Most records come in the order of one or the other, so that the counter
+// of the last one is right for the next; SQLite's GROUP BY would sort them all, and takes five
+// times as long.
+class Counters {
+ public:
+  explicit Counters(std::int64_t step_us) : step_us_(step_us) {}
 
-// SQLite counts.
-Result<std::vector<HistogramCount>> count_groups(Database& database, const HistogramQuery& query,
-                                                 const Plan& plan) {
-  auto statement = database.prepare(histogram_sql(plan, "(time_us - ?1) / ?2, level, count(*)") +
-                                    " GROUP BY 1, 2 ORDER BY 1, 2");
-  if (!statement.ok()) return statement.status();
-  const std::int64_t begin = floor_to(query.from_us, query.step_us);
-  statement->bind(1, begin);
-  statement->bind(2, query.step_us);
-  bind_histogram(*statement, 3, query, plan);
-  std::vector<HistogramCount> counts;
-  while (true) {
-    const Statement::Step step = statement->step();
-    if (step == Statement::Step::error) return database.error();
-    if (step == Statement::Step::done) return counts;
-    counts.push_back({begin + statement->integer(0) * query.step_us,
-                      std::string(statement->text(1)), statement->integer(2)});
+  void add(std::int64_t time_us, std::string_view level) {
+    const std::int64_t begin = floor_to(time_us, step_us_);
+    if (last_ == nullptr || last_->time_us != begin || last_->level != level) {
+      last_ = &counts_[{begin, std::string(level)}];
+      last_->time_us = begin;
+      last_->level = level;
+    }
+    ++last_->count;
   }
-}
+  std::vector<HistogramCount> counts() const {
+    std::vector<HistogramCount> all;
+    for (const auto& [key, count] : counts_) all.push_back(count);
+    return all;
+  }
 
-// Each record is asked.
-Result<std::vector<HistogramCount>> count_matching(Database& database, const HistogramQuery& query,
-                                                   const Plan& plan) {
-  auto statement = database.prepare(histogram_sql(plan, "time_us, level, json"));
-  if (!statement.ok()) return statement.status();
-  bind_histogram(*statement, 1, query, plan);
-  std::map<std::pair<std::int64_t, std::string>, std::int64_t> found;
-  Matcher matcher;
-  while (true) {
-    const Statement::Step step = statement->step();
-    if (step == Statement::Step::error) return database.error();
-    if (step == Statement::Step::done) break;
-    matcher.look_at(statement->text(2));
-    if (!matcher.matches(query.filter)) continue;
-    ++found[{floor_to(statement->integer(0), query.step_us), std::string(statement->text(1))}];
+ private:
+  static std::int64_t floor_to(std::int64_t time_us, std::int64_t step_us) {
+    const std::int64_t rest = time_us % step_us;
+    return time_us - (rest < 0 ? rest + step_us : rest);
   }
-  std::vector<HistogramCount> counts;
-  for (const auto& [bucket, count] : found) counts.push_back({bucket.first, bucket.second, count});
-  return counts;
-}
+
+  const std::int64_t step_us_;
+  std::map<std::pair<std::int64_t, std::string>, HistogramCount> counts_;
+  HistogramCount* last_ = nullptr;
+};
 
 }  // namespace
 
@@ -312,8 +291,26 @@ Result<Page> find_page(Database& database, const Query& query) {
 Result<std::vector<HistogramCount>> count_by_time(Database& database, const HistogramQuery& query) {
   auto plan = make_plan(database, query);
   if (!plan.ok()) return plan.status();
-  return plan->exact ? count_groups(database, query, *plan)
-                     : count_matching(database, query, *plan);
+  auto statement = database.prepare(histogram_sql(*plan));
+  if (!statement.ok()) return statement.status();
+  int parameter = 1;
+  if (!plan->match.empty()) statement->bind(parameter++, std::string_view(plan->match));
+  statement->bind(parameter++, query.from_us);
+  statement->bind(parameter++, query.to_us);
+  plan->where.bind(*statement, parameter);
+
+  Counters counters(query.step_us);
+  Matcher matcher;
+  while (true) {
+    const Statement::Step step = statement->step();
+    if (step == Statement::Step::error) return database.error();
+    if (step == Statement::Step::done) return counters.counts();
+    if (!plan->exact) {
+      matcher.look_at(statement->text(2));
+      if (!matcher.matches(query.filter)) continue;
+    }
+    counters.add(statement->integer(0), statement->text(1));
+  }
 }
 
 Result<std::optional<StoredRecord>> find_record(Database& database, std::int64_t id) {

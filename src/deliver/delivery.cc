@@ -693,7 +693,7 @@ void Delivery::drop_or_hold_all(const Response& response) {
 }
 
 void Delivery::drop_or_hold_refused(const Response& response) {
-  if (drains_only_) {
+  if (holds_refused_) {
     fail_attempt(describe(response));
   } else {
     drop_front(DropCause::refused, response);

@@ -69,11 +69,13 @@ class Delivery {
   // One round: take up a batch, send, wait, conclude. False when delivery has ended.
   bool step();
 
+  // Before the first step: an answer such as 404, which is about the address and not about the
+  // records, is a failed attempt, for which nothing is dropped.
+  void hold_refused() { holds_refused_ = true; }
+
   // ---- the worker, where it only drains a spool
 
-  // Before the first step: step() does not wait for more orphans to come, and an answer such as
-  // 404, which is about the address and not about the records, is a failed attempt, for which
-  // nothing is dropped.
+  // Before the first step: step() does not wait for more orphans to come.
   void drain_only() { drains_only_ = true; }
   bool orphans_done() const { return found_no_orphan_; }
   bool orphan_is_stuck() const { return orphan_ && orphan_->stuck(); }
@@ -234,6 +236,7 @@ class Delivery {
   bool orphans_turn_ = false;
   bool found_no_orphan_ = false;  // at the last search
   bool drains_only_ = false;
+  bool holds_refused_ = false;
   std::minstd_rand random_;
   std::string joined_;                      // a body to compress; kept for its memory
   std::vector<RecordView> unused_records_;  // of a piece that there was; kept for its memory

@@ -43,6 +43,7 @@ class SpoolDrain::Impl {
         delivery_(options_, endpoint_, journal_, *transport_, mailbox_, real_clock(),
                   std::make_unique<Orphanage>(real_files(), directory_)) {
     delivery_.drain_only();
+    delivery_.hold_refused();
     journal_.close();
   }
 

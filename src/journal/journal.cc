@@ -54,6 +54,13 @@ Journal::Journal(const Limits& limits, std::optional<SpoolPlan> plan)
   if (plan_) spool_ = std::make_unique<Spool>(plan_->files, plan_->root, id_);
 }
 
+Journal::Journal(const Limits& limits, KeptElsewhere kept)
+    : limits_(limits),
+      id_(std::move(kept.id)),
+      kept_elsewhere_(true),
+      last_sequence_(kept.settled_through),
+      settled_through_(kept.settled_through) {}
+
 Journal::~Journal() = default;
 
 // ---- appending
@@ -78,7 +85,7 @@ Journal::Appended Journal::append(int severity, std::string_view payload, bool m
 
 std::uint64_t Journal::offer(int severity, std::string_view payload) {
   const MutexLock lock(mutex_);
-  if (finished_ || !has_room(severity, payload.size())) return 0;
+  if (kept_elsewhere_ || finished_ || !has_room(severity, payload.size())) return 0;
   return append_locked(severity, payload).sequence;
 }
 

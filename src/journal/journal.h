@@ -59,6 +59,13 @@ class Journal final : public Source {
     std::chrono::milliseconds sync_interval{0};
   };
 
+  // Of a journal whose records somebody else keeps, and numbers one after the other: they outlive
+  // the process, and the handler has no records of its own among them.
+  struct KeptElsewhere {
+    std::string id;                     // a uuid
+    std::uint64_t settled_through = 0;  // the next record gets the number after it
+  };
+
   struct Appended {
     bool taken = false;
     DropCause cause = DropCause::queue_full;  // why not, where it was not taken
@@ -85,6 +92,7 @@ class Journal final : public Source {
   };
 
   explicit Journal(const Limits& limits, std::optional<SpoolPlan> plan = std::nullopt);
+  Journal(const Limits& limits, KeptElsewhere kept);
   ~Journal() override;
 
   // ---- any thread
@@ -122,7 +130,7 @@ class Journal final : public Source {
   // ---- the worker
 
   const std::string& id() const override { return id_; }
-  bool outlives_process() const override { return plan_.has_value(); }
+  bool outlives_process() const override { return plan_ || kept_elsewhere_; }
   std::optional<RecordView> peek() override EXCLUDES(mutex_);
   void advance() override;
   void settle(const Settlement& settlement) override EXCLUDES(mutex_);
@@ -138,7 +146,7 @@ class Journal final : public Source {
   bool wake_at(std::uint64_t records, std::uint64_t bytes) EXCLUDES(mutex_);
 
   // Appends a record of the handler's own, also to a closed journal, and returns its number. 0, and
-  // nothing is counted, where there is no room.
+  // nothing is counted, where there is no room, or no place for such records.
   std::uint64_t offer(int severity, std::string_view payload) EXCLUDES(mutex_);
 
   // Does the work on files that is due, and says when it is next. Cheap where there is none.
@@ -196,6 +204,7 @@ class Journal final : public Source {
   const Limits limits_;
   const std::optional<SpoolPlan> plan_;
   const std::string id_;
+  const bool kept_elsewhere_ = false;
 
   mutable Mutex mutex_;
   CondVar room_;  // signalled when records are settled and when the journal closes

@@ -628,5 +628,16 @@ INSTANTIATE_TEST_SUITE_P(all, JournalTest, kAllKinds, name_of);
 INSTANTIATE_TEST_SUITE_P(all, JournalModelTest, kAllKinds, name_of);
 INSTANTIATE_TEST_SUITE_P(all, JournalThreadsTest, kAllKinds, name_of);
 
+TEST(JournalKeptElsewhereTest, goes_on_with_the_numbers_and_has_none_for_the_handlers_own_records) {
+  Journal journal({.capacity_bytes = 64 << 10, .segment_bytes = 4 << 10},
+                  Journal::KeptElsewhere{.id = "a uuid", .settled_through = 41});
+  EXPECT_EQ(journal.id(), "a uuid");
+  EXPECT_TRUE(journal.outlives_process());
+  EXPECT_EQ(journal.settled_through(), 41);
+  EXPECT_EQ(journal.offer(kWarning, "a notice"), 0);
+  EXPECT_EQ(journal.append(kInfo, "a record").sequence, 42);
+  EXPECT_EQ(journal.peek()->sequence, 42);
+}
+
 }  // namespace
 }  // namespace log_aggregator

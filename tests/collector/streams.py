@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -26,17 +25,11 @@ class Stream:
         *,
         headers: Mapping[str, str] | None = None,
         timeout: float = 20.0,
-        receive_buffer: int | None = None,
         **parameters: str | int,
     ) -> None:
         self.connection = http.client.HTTPConnection(
             collector.host, collector.port, timeout=timeout
         )
-        if receive_buffer:  # to be set before the connection
-            self.connection.sock = socket.socket()
-            self.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-            self.connection.sock.settimeout(timeout)
-            self.connection.sock.connect((collector.host, collector.port))
         target = "/api/logs/stream?" + urllib.parse.urlencode(parameters)
         self.connection.request("GET", target, headers=dict(headers or {}))
         self.response = self.connection.getresponse()

@@ -106,13 +106,14 @@ def test_a_python_sample_runs(place, sample, collector, tmp_path):
 def test_a_sample_of_the_command_runs(place, arguments, collector, tmp_path):
     collector.post({"message": "hello", "level": "ERROR", "logger_name": "app"})
     (tmp_path / "token").write_text("secret\n")
+    (tmp_path / "access.log").write_text("a line\n" * 1_000)
     arguments = [at_collector(argument, collector) for argument in arguments]
     # serve takes the address that the samples name, and keeps its files in a folder of the test.
     arguments = [argument.replace("127.0.0.1:8080", "127.0.0.1:0") for argument in arguments]
     process = subprocess.Popen(
         ["log-aggregator", *arguments],
         cwd=tmp_path,
-        env=environment(collector),
+        env=environment(collector) | {"XDG_STATE_HOME": str(tmp_path / "state")},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
