@@ -249,7 +249,8 @@ HttpResponse Api::stream_response(const HttpRequest& request) {
   auto& query = std::get<StreamQuery>(parsed);
   HttpResponse response;
   response.content_type = "text/event-stream";
-  response.stream = tails_.open(std::move(query), query.after);
+  const auto after = query.after;
+  response.stream = tails_.open(std::move(query), after);
   if (response.stream) return response;
   response = error_response({503, "too many streams are open"});
   response.headers.emplace_back("Retry-After", "10");
