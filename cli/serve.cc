@@ -12,6 +12,7 @@
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "cli/commands.h"
 #include "collector/http/api.h"
@@ -25,6 +26,7 @@ namespace {
 using collector::Api;
 using collector::HttpServer;
 using collector::HttpServerOptions;
+using collector::Site;
 using collector::SqliteStore;
 using collector::TokenSet;
 
@@ -34,6 +36,7 @@ struct ServeOptions {
   std::string listen = "127.0.0.1:8080";
   std::string store;
   std::string token_file;
+  std::vector<std::string> allowed_hosts;
   bool full_text = true;
 };
 
@@ -90,6 +93,16 @@ Result<std::string> store_path(const std::string& option) {
   return option.substr(kSqlitePrefix.size());
 }
 
+Result<Site> make_site(std::vector<std::string> names, const std::string& listen_host) {
+  for (const std::string& name : names) {
+    if (Site::is_host_name(name)) continue;
+    return Status::invalid_argument(
+        "--allowed-host must be the name of a host, without a port, such as logs.example.com");
+  }
+  names.push_back(listen_host);
+  return Site(names);
+}
+
 // Every connection needs a file descriptor, and the usual soft limit is 1024.
 void raise_descriptor_limit() {
   rlimit limit{};
@@ -132,6 +145,8 @@ int serve(const ServeOptions& options) {
   if (Status parsed = parse_listen(options.listen, server_options); !parsed.ok()) {
     return fail(parsed);
   }
+  auto site = make_site(options.allowed_hosts, server_options.host);
+  if (!site.ok()) return fail(site.status());
 
   std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
@@ -143,7 +158,7 @@ int serve(const ServeOptions& options) {
   auto store = SqliteStore::open(std::move(path).value(), {.full_text = options.full_text});
   if (!store.ok()) return fail(store.status());
 
-  Api api(*store.value(), std::move(tokens), LOG_AGGREGATOR_VERSION);
+  Api api(*store.value(), std::move(tokens), LOG_AGGREGATOR_VERSION, std::move(site).value());
   server.value()->serve(api);
   std::printf("listening on %s\n", server.value()->url().c_str());
   std::fflush(stdout);
@@ -173,6 +188,12 @@ void add_serve_command(CLI::App& app, Run& run) {
                    "File of the tokens that are taken, one per line. Clients show one as "
                    "'Authorization: Bearer TOKEN' or as the password of Basic authentication")
       ->type_name("FILE");
+  command
+      ->add_option("--allowed-host", options->allowed_hosts,
+                   "A name by which clients reach the collector; may be repeated. IP addresses, "
+                   "localhost, this machine's name and the host of --listen are always allowed")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
   command->add_flag("!--no-full-text", options->full_text,
                     "Do not index words: takes in more records a second, and searches slowly");
   command->footer(

@@ -8,7 +8,7 @@ if(NOT CMAKE_CXX_COMPILER)
   message(FATAL_ERROR "There is no C++ compiler. On Debian and Ubuntu install it, and the libraries "
           "that are needed, with:\n"
           "  apt-get install g++ pkg-config libcurl4-openssl-dev libzstd-dev libdeflate-dev "
-          "libsimdjson-dev libsqlite3-dev libcli11-dev libboost-dev python3-dev")
+          "libsimdjson-dev libsqlite3-dev libcli11-dev libboost-dev prometheus-cpp-dev python3-dev")
 endif()
 enable_language(CXX)
 
@@ -44,6 +44,7 @@ if(LOG_AGGREGATOR_COMMAND)
   require_module(SQLITE sqlite3 libsqlite3-dev)
   require_config(CLI11 libcli11-dev)
   require_config(Boost libboost-dev 1.74)
+  require_module(PROMETHEUS prometheus-cpp-core prometheus-cpp-dev)
 endif()
 if(LOG_AGGREGATOR_TESTS)
   require_config(GTest libgmock-dev)

@@ -1,9 +1,10 @@
-// Any bytes as the query of GET /api/logs and GET /api/gaps.
+// Any bytes as the query of the requests that ask for something.
 
 #include <cstddef>
 #include <cstdint>
 
 #include "collector/http/gaps.h"
+#include "collector/http/histogram.h"
 #include "collector/http/query.h"
 #include "collector/http/url.h"
 
@@ -14,5 +15,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t siz
   collector::parse_query(query);
   collector::parse_log_query(query);
   collector::parse_gaps_query(query);
+  collector::parse_histogram_query(query, 0);
+  collector::HttpRequest stream;
+  stream.query = query;
+  collector::parse_stream_query(stream);
   return 0;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <chrono>
 #include <exception>
 #include <thread>
 #include <utility>
@@ -28,6 +29,12 @@ HttpResponse unauthorized(Access access) {
       {401, access == Access::missing ? "a token is required" : "the token is not valid"});
   response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"log-aggregator\"");
   response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"log-aggregator\"");
+  return response;
+}
+
+HttpResponse too_many_guesses(std::chrono::seconds wait) {
+  HttpResponse response = error_response({429, "too many wrong tokens came from this address"});
+  response.headers.emplace_back("Retry-After", std::to_string(wait.count()));
   return response;
 }
 
@@ -74,8 +81,9 @@ struct Api::Route {
   bool is_public = false;
 };
 
-Api::Api(Store& store, TokenSet tokens, std::string version, IngestLimits limits)
+Api::Api(Store& store, TokenSet tokens, std::string version, Site site, IngestLimits limits)
     : store_(store),
+      site_(std::move(site)),
       tokens_(std::move(tokens)),
       version_(std::move(version)),
       limits_(limits),
@@ -94,7 +102,7 @@ const Api::Route* Api::find_route(const HttpRequest& request) {
       {"GET", "/api/logs/*", &Api::record},       {"GET", "/api/histogram", &Api::histogram},
       {"GET", "/api/gaps", &Api::gaps},           {"GET", "/", &Api::log_page},
       {"GET", "/app.js", &Api::log_page},         {"GET", "/app.css", &Api::log_page},
-      {"GET", "/icon.svg", &Api::log_page},
+      {"GET", "/icon.svg", &Api::log_page},       {"GET", "/metrics", &Api::metrics},
   };
   const Route* same_path = nullptr;
   for (const Route& route : kRoutes) {
@@ -107,11 +115,12 @@ const Api::Route* Api::find_route(const HttpRequest& request) {
 }
 
 std::optional<HttpResponse> Api::refuse(const HttpRequest& head) {
+  if (auto error = site_.refuse(head)) return error_response(*error);
   const Route* route = find_route(head);
   if (route == nullptr) return error_response({404, "there is nothing at this path"});
   const Access access = tokens_.check(head.header("Authorization"));
   const bool enters = access == Access::granted || (access == Access::missing && route->is_public);
-  if (!enters) return unauthorized(access);
+  if (!enters) return refuse_access(head, access);
   if (route->method != head.method) {
     HttpResponse response = error_response({405, "this path does not take this method"});
     const bool is_logs = route->path == "/api/logs";
@@ -123,13 +132,33 @@ std::optional<HttpResponse> Api::refuse(const HttpRequest& head) {
   return std::nullopt;
 }
 
+HttpResponse Api::refuse_access(const HttpRequest& head, Access access) {
+  if (access == Access::wrong) {
+    const auto shown = head.header("Authorization").value_or("");
+    if (auto wait = guesses_.add(head.client_address, shown)) return too_many_guesses(*wait);
+  }
+  return unauthorized(access);
+}
+
 void Api::handle(HttpRequest request, Respond respond) {
   if (auto refusal = refuse(request)) {
     respond(*std::move(refusal));
     return;
   }
   const Route* route = find_route(request);
-  (this->*route->handle)(std::move(request), respond);
+  (this->*route->handle)(std::move(request), timed(*route, std::move(respond)));
+}
+
+void Api::answered(int status) { metrics_.count_answer(status); }
+
+// Responds as `respond` does, and counts how long that took.
+HttpHandler::Respond Api::timed(const Route& route, Respond respond) {
+  return [this, name = std::string(route.method) + " " + std::string(route.path),
+          begin = std::chrono::steady_clock::now(),
+          respond = std::move(respond)](HttpResponse response) {
+    metrics_.observe_request(name, std::chrono::steady_clock::now() - begin);
+    respond(std::move(response));
+  };
 }
 
 void Api::health(HttpRequest&& /*request*/, const Respond& respond) { respond(health_response()); }
@@ -166,12 +195,17 @@ void Api::ingest(HttpRequest&& request, const Respond& respond) {
       }
       auto& [batch, bad] = std::get<Ingest>(parsed);
       if (batch.records.empty() && batch.skipped.empty()) {
+        metrics_.count_records(0, 0, bad.size());
         respond(ingest_response({}, bad));
         return;
       }
-      store_.append(std::move(batch), [respond, bad = std::move(bad)](const Appended& appended) {
-        respond(ingest_response(appended, bad));
-      });
+      store_.append(std::move(batch),
+                    [this, respond, bad = std::move(bad)](const Appended& appended) {
+                      if (appended.status.ok()) {
+                        metrics_.count_records(appended.stored, appended.duplicates, bad.size());
+                      }
+                      respond(ingest_response(appended, bad));
+                    });
     });
   });
 }
@@ -236,6 +270,12 @@ void Api::gaps(HttpRequest&& request, const Respond& respond) {
       respond(ask_store(parse_gaps_query(request.query), find, gaps_response));
     });
   });
+}
+
+void Api::metrics(HttpRequest&& /*request*/, const Respond& respond) {
+  constexpr std::string_view kTextFormat = "text/plain; version=0.0.4; charset=utf-8";
+  std::string text = metrics_.text({store_.size_bytes(), tails_.count(), tails_.missed()});
+  respond({200, std::move(text), {}, kTextFormat});
 }
 
 }  // namespace log_aggregator::collector

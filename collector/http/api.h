@@ -11,8 +11,11 @@
 #include <string>
 
 #include "collector/http/auth.h"
+#include "collector/http/guess_limiter.h"
 #include "collector/http/ingest.h"
 #include "collector/http/message.h"
+#include "collector/http/metrics.h"
+#include "collector/http/site.h"
 #include "collector/http/tails.h"
 #include "collector/store/store.h"
 
@@ -21,12 +24,14 @@ namespace log_aggregator::collector {
 class Api : public HttpHandler {
  public:
   // `store` must outlive it. `version` is what the health answer says.
-  Api(Store& store, TokenSet tokens, std::string version, IngestLimits limits = {});
+  Api(Store& store, TokenSet tokens, std::string version, Site site = Site(),
+      IngestLimits limits = {});
   // Waits for what is under way.
   ~Api() override;
 
   std::optional<HttpResponse> refuse(const HttpRequest& head) override;
   void handle(HttpRequest request, Respond respond) override;
+  void answered(int status) override;
 
  private:
   struct Route;
@@ -40,15 +45,21 @@ class Api : public HttpHandler {
   void histogram(HttpRequest&& request, const Respond& respond);
   void gaps(HttpRequest&& request, const Respond& respond);
   void log_page(HttpRequest&& request, const Respond& respond);
+  void metrics(HttpRequest&& request, const Respond& respond);
 
   static const Route* find_route(const HttpRequest& request);
+  HttpResponse refuse_access(const HttpRequest& head, Access access);
   HttpResponse health_response() const;
+  Respond timed(const Route& route, Respond respond);
   HttpResponse stream_response(const HttpRequest& request);
 
   Store& store_;
+  const Site site_;
   const TokenSet tokens_;
+  GuessLimiter guesses_;  // used by the server's thread only
   const std::string version_;
   const IngestLimits limits_;
+  Metrics metrics_;
   Tails tails_;
   std::unique_ptr<Pools> pools_;
 };

@@ -46,6 +46,8 @@ class FakeStore : public Store {
     return GapsPage();
   }
 
+  std::uint64_t size_bytes() const override { return 4'096; }
+
   Status append_status;
   Status query_status;
   Page page;
@@ -72,6 +74,7 @@ HttpRequest request(std::string method, std::string path, HttpHeaders headers = 
   made.method = std::move(method);
   made.path = std::move(path);
   made.headers = std::move(headers);
+  made.headers.emplace_back("Host", "localhost");
   made.body = std::move(body);
   return made;
 }
@@ -151,6 +154,31 @@ TEST_F(ApiTest, APostIsRefusedByItsHeadersAlone) {
   EXPECT_FALSE(api_.refuse(request("POST", "/api/logs", kJson)));
 }
 
+TEST_F(ApiTest, MetricsCountRecordsDurationsAndAnswers) {
+  const std::string body = R"([{"message":"m"},{"message":"m"},{"message":1}])";
+  EXPECT_EQ(ask(api_, request("POST", "/api/logs", kJson, body)).status, 400);
+  store_.append_status = Status::unavailable("disk full");
+  EXPECT_EQ(ask(api_, request("POST", "/api/logs", kJson, body)).status, 503);
+  api_.answered(503);
+  const HttpResponse answer = ask(api_, request("GET", "/metrics"));
+  EXPECT_EQ(answer.content_type, "text/plain; version=0.0.4; charset=utf-8");
+  EXPECT_THAT(answer.body, HasSubstr("log_aggregator_records_total{result=\"stored\"} 2\n"));
+  EXPECT_THAT(answer.body, HasSubstr("log_aggregator_records_total{result=\"bad\"} 1\n"));
+  EXPECT_THAT(answer.body, HasSubstr("requests_total{status=\"503\"} 1\n"));
+  EXPECT_THAT(answer.body, HasSubstr("seconds_count{route=\"POST /api/logs\"} 2\n"));
+  EXPECT_THAT(answer.body, HasSubstr("log_aggregator_store_bytes 4096\n"));
+}
+
+TEST(ApiWithTokens, LooksAtHostAndOriginBeforeAnythingElse) {
+  FakeStore store;
+  Api api(store, TokenSet({"secret"}), "1");
+  HttpRequest rebound = request("GET", "/api/health");
+  rebound.headers = {{"Host", "evil.example"}};
+  EXPECT_EQ(ask(api, rebound).status, 421);
+  const HttpHeaders foreign = {{"Origin", "http://evil.example"}};
+  EXPECT_EQ(ask(api, request("GET", "/nothing", foreign)).status, 403);
+}
+
 TEST(ApiWithTokens, LetsNobodyInWithoutOne) {
   FakeStore store;
   Api api(store, TokenSet({"secret"}), "1");
@@ -165,6 +193,24 @@ TEST(ApiWithTokens, LetsNobodyInWithoutOne) {
   EXPECT_EQ(ask(api, request("GET", "/api/gaps", right)).status, 200);
   EXPECT_EQ(ask(api, request("GET", "/api/health")).status, 200);
   EXPECT_EQ(ask(api, request("GET", "/api/health", wrong)).status, 401);
+}
+
+TEST(ApiWithTokens, GuessersAreRefusedForAWhileAndOthersAreServed) {
+  FakeStore store;
+  Api api(store, TokenSet({"secret"}), "1");
+  const auto get = [&](const std::string& token, const std::string& address = "192.0.2.1") {
+    HttpRequest made = request("GET", "/api/logs", {{"Authorization", "Bearer " + token}});
+    made.client_address = address;
+    return ask(api, std::move(made));
+  };
+  for (int guess = 0; guess < 10; ++guess) EXPECT_EQ(get(std::to_string(guess)).status, 401);
+  const HttpResponse refused = get("eleventh");
+  EXPECT_EQ(refused.status, 429);
+  ASSERT_EQ(refused.headers.size(), 1);
+  EXPECT_EQ(refused.headers[0].first, "Retry-After");
+  EXPECT_EQ(get("secret").status, 200);
+  EXPECT_EQ(ask(api, request("GET", "/api/health")).status, 200);
+  EXPECT_EQ(get("eleventh", "192.0.2.2").status, 401);
 }
 
 }  // namespace

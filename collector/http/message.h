@@ -22,6 +22,7 @@ struct HttpRequest {
   std::string query;  // what follows the "?"; not decoded
   HttpHeaders headers;
   std::string body;
+  std::string client_address;  // the IP address that it came from
 
   // The first header of this name in any case; nothing where there is none.
   std::optional<std::string_view> header(std::string_view name) const;
@@ -86,6 +87,10 @@ class HttpHandler {
 
   // Must call `respond` exactly once, from any thread.
   virtual void handle(HttpRequest request, Respond respond) = 0;
+
+  // An answer with this status leaves: one of the handler's, or the server's own to a request that
+  // it refused. On the server's thread.
+  virtual void answered(int /*status*/) {}
 };
 
 }  // namespace log_aggregator::collector

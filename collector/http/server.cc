@@ -33,7 +33,6 @@ namespace http = boost::beast::http;
 using asio::ip::tcp;
 using beast::error_code;
 
-using Parser = http::request_parser<http::string_body>;
 using Response = http::response<http::string_body>;
 
 constexpr std::size_t kReadBytes = 16 << 10;
@@ -41,6 +40,21 @@ constexpr std::size_t kChunkBytes = 64 << 10;
 // What a refused client may still send before it has read our answer.
 constexpr std::size_t kMaxDiscardedBytes = 64 << 20;
 constexpr std::chrono::seconds kDiscardTimeout(3);
+
+// Refuses headers that go on in a next line. Beast joins the lines, as it may; other servers ignore
+// the second one, or take it for a header.
+class Parser final : public http::request_parser<http::string_body> {
+  void on_field_impl(http::field field, beast::string_view name, beast::string_view value,
+                     error_code& error) override {
+    const char* begin = name.data() + name.size() + 1;  // behind the colon
+    while (*begin == ' ' || *begin == '\t') ++begin;
+    if (begin != value.data()) {
+      error = http::error::bad_value;
+      return;
+    }
+    get().insert(field, name, value);
+  }
+};
 
 std::string to_string(beast::string_view text) { return {text.data(), text.size()}; }
 
@@ -94,6 +108,19 @@ bool is_expecting_continue(const HttpRequest& request) {
   return equal_ignoring_case(request.header("Expect").value_or(""), "100-continue");
 }
 
+// Whether servers may disagree about where the body ends: anything but one length, or chunks alone.
+bool is_ambiguous(const HttpRequest& head) {
+  int framing_headers = 0;
+  for (const auto& [name, value] : head.headers) {
+    const bool is_length = equal_ignoring_case(name, "Content-Length");
+    const bool is_encoding = equal_ignoring_case(name, "Transfer-Encoding");
+    if (is_length && value.find(',') != std::string::npos) return true;
+    if (is_encoding && !equal_ignoring_case(value, "chunked")) return true;
+    if (is_length || is_encoding) ++framing_headers;
+  }
+  return framing_headers > 1;
+}
+
 // The bytes that may still come, at most: of chunks nobody says how many.
 std::size_t expected_body_bytes(const Parser& parser, std::size_t most) {
   return parser.chunked() ? most : parser.content_length_remaining().value_or(0);
@@ -126,8 +153,10 @@ class HttpServer::Impl {
 
  private:
   struct Connection {
-    explicit Connection(tcp::socket socket) : stream(std::move(socket)) {}
+    Connection(tcp::socket socket, std::string address)
+        : stream(std::move(socket)), client_address(std::move(address)) {}
     beast::tcp_stream stream;
+    const std::string client_address;
     beast::flat_buffer buffer;
     bool idle = false;  // between two requests
     // Cancelled when its stream has something to send, or has to end; only while it has a stream.
@@ -271,7 +300,9 @@ asio::awaitable<void> HttpServer::Impl::accept_connection() {
   }
   if (connections_.size() >= options_.max_connections) co_return;  // closes it
   socket.set_option(tcp::no_delay(true), error);
-  auto connection = std::make_shared<Connection>(std::move(socket));
+  const auto client = socket.remote_endpoint(error);
+  if (error) co_return;  // it is gone already
+  auto connection = std::make_shared<Connection>(std::move(socket), client.address().to_string());
   connections_.insert(connection.get());
   asio::co_spawn(io_, serve_connection(std::move(connection)), asio::detached);
 }
@@ -327,10 +358,11 @@ asio::awaitable<bool> HttpServer::Impl::serve_request(Connection& connection) {
   }
 
   HttpRequest head = take_request(parser.get());
-  // Anything but plain chunks is framing that servers disagree about.
-  const auto transfer_encoding = head.header("Transfer-Encoding");
-  if (transfer_encoding && !equal_ignoring_case(*transfer_encoding, "chunked")) {
-    co_await refuse(connection, error_response({400, "this Transfer-Encoding is not supported"}));
+  head.client_address = connection.client_address;
+  if (is_ambiguous(head)) {
+    // Not within the co_await: g++ 12 destroys what stands in braces there twice.
+    HttpResponse answer = error_response({400, "the length of the body is ambiguous"});
+    co_await refuse(connection, std::move(answer));
     co_return false;
   }
   const std::size_t expected_bytes = expected_body_bytes(parser, options_.max_body_bytes);
@@ -391,6 +423,7 @@ asio::awaitable<HttpResponse> HttpServer::Impl::ask_handler(HttpRequest request)
 
 asio::awaitable<bool> HttpServer::Impl::write(Connection& connection, HttpResponse answer,
                                               bool keep_alive) {
+  handler_->answered(answer.status);
   Response response = make_response(std::move(answer), keep_alive);
   error_code error;
   connection.stream.expires_after(options_.write_timeout);

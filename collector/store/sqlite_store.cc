@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "collector/store/schema.h"
@@ -288,6 +290,16 @@ Result<Page> SqliteStore::query(const Query& query) {
 
 Result<GapsPage> SqliteStore::gaps(const GapsQuery& query) {
   return read([&](Database& database) { return read_gaps(database, query); });
+}
+
+std::uint64_t SqliteStore::size_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    std::error_code error;  // one that is not there counts nothing
+    const auto size = std::filesystem::file_size(path_ + suffix, error);
+    if (!error) bytes += size;
+  }
+  return bytes;
 }
 
 // What `read` answers, on a connection out of the pool and within the deadline.

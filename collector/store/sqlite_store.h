@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -59,6 +60,7 @@ class SqliteStore : public Store {
   Result<Page> query(const Query& query) override;
   Result<std::vector<HistogramCount>> histogram(const HistogramQuery& query) override;
   Result<GapsPage> gaps(const GapsQuery& query) override;
+  std::uint64_t size_bytes() const override;
 
  private:
   struct Pending {

@@ -130,6 +130,9 @@ class Store {
   // By time and level; buckets without records are left out.
   virtual Result<std::vector<HistogramCount>> histogram(const HistogramQuery& query) = 0;
   virtual Result<GapsPage> gaps(const GapsQuery& query) = 0;
+
+  // Of all its files, as they are now. Never waits.
+  virtual std::uint64_t size_bytes() const = 0;
 };
 
 }  // namespace log_aggregator::collector

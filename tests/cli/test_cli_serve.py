@@ -64,6 +64,15 @@ def test_a_bad_listen_address_is_refused(command, tmp_path, listen):
     check_refused(result, 2, "--listen")
 
 
+@pytest.mark.parametrize("name", ["", "*", "*.example.com", "logs:8080", "http://logs", "a b", "."])
+def test_a_bad_allowed_host_is_refused(command, tmp_path, name):
+    store = tmp_path / "s"
+    listen = ("--listen", "127.0.0.1:0", "--store", f"sqlite:{store}")
+    result = run(command, "serve", *listen, "--allowed-host", "fine", "--allowed-host", name)
+    check_refused(result, 2, "--allowed-host")
+    assert not store.exists()
+
+
 @pytest.mark.parametrize("store", ["postgres:x", "sqlite:", "logs.sqlite"])
 def test_a_store_of_another_kind_is_refused(command, store):
     check_refused(run(command, "serve", "--listen", "127.0.0.1:0", "--store", store), 2, "--store")
@@ -75,6 +84,21 @@ def test_an_address_that_others_reach_needs_a_token(command, tmp_path, host):
     result = run(command, "serve", "--listen", f"{host}:0", "--store", f"sqlite:{store}")
     check_refused(result, 2, "token", "127.0.0.1")
     assert not store.exists()
+
+
+def test_without_listen_it_is_reached_from_this_machine_only(command, tmp_path):
+    """Whether it gets the port or finds it in use, it says which address it wants."""
+    process = subprocess.Popen(
+        [command, "serve", "--store", f"sqlite:{tmp_path}/s.sqlite"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    line = process.stdout.readline()
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert re.search(r"(listening on http://|cannot listen on )127\.0\.0\.1:8080\b", line)
 
 
 def test_an_address_that_others_reach_is_served_with_a_token(command, tmp_path):

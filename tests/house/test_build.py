@@ -40,6 +40,7 @@ def test_all_missing_libraries_are_named_at_once(tmp_path):
     message = configure(tmp_path, PKG_CONFIG_LIBDIR="/nonexistent")
     assert "apt-get install libcurl4-openssl-dev libzstd-dev libdeflate-dev" in message
     assert "libsqlite3-dev" in message
+    assert "prometheus-cpp-dev" in message
 
 
 def test_an_sdist_holds_the_bundled_page_and_none_of_what_it_was_bundled_from_elsewhere(tmp_path):
