@@ -1,9 +1,10 @@
 """./run demo: a real web service logs to a real collector while real requests come in.
 
 Starts `log-aggregator serve` on a temporary SQLite file, examples/web_service.py logging to it, and
-`log-aggregator tail` to show the records arrive; then acts as the service's customers. Goes on
-until Ctrl-C, or with --once ends after the requests and compares what was logged with what was
-stored. All processes and files are its own and end with it, however it ends.
+`log-aggregator tail` to show the records arrive; the collector's log page shows them, too. Then
+acts as the service's customers. Goes on until Ctrl-C, or with --once ends after the requests and
+compares what was logged with what was stored. All processes and files are its own and end with it,
+however it ends.
 """
 
 import argparse
@@ -198,6 +199,7 @@ def demo(once: bool, stack: ExitStack) -> bool:
     )
     endpoint = f"{base}/api/logs"
     print(f"collector  {endpoint}", flush=True)
+    print(f"log page   {base}/", flush=True)
     tail = Tail(endpoint, folder, lines=12 if once else None)
     stack.callback(tail.close)
     service, stop_service = stack.enter_context(
@@ -211,7 +213,7 @@ def demo(once: bool, stack: ExitStack) -> bool:
     requests = CUSTOMERS * REQUESTS_EACH
     print(f"service    {service}, logging to the collector; now {requests} requests", flush=True)
     if not once:
-        print("Ctrl-C ends it. The records as they arrive, by log-aggregator tail:", flush=True)
+        print("Ctrl-C ends it. Records as they arrive, by log-aggregator tail:", flush=True)
     customers = [Customer(service, seed) for seed in range(CUSTOMERS)]
     started = time.monotonic()
     statuses = rush(customers, pause=0 if once else 0.2)

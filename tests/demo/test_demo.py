@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import demo_audit
@@ -50,8 +51,11 @@ def test_demo_once_finds_every_logged_record_stored_exactly_once(tmp_path):
 def test_an_interrupted_demo_leaves_nothing_behind(tmp_path, number):
     with start_demo(tmp_path) as demo:
         for line in demo.stdout:
+            if line.startswith("log page "):
+                page = line.split()[-1]
             if "order" in line:  # records arrive
                 break
+        assert b"<title>" in urllib.request.urlopen(page, timeout=10).read()
         assert processes_in(tmp_path)
         demo.send_signal(number)
         demo.communicate(timeout=60)
