@@ -227,7 +227,11 @@ class Language {
   std::string query() {
     std::string query;
     const int terms = 1 + static_cast<int>(random_.below(3));
-    for (int i = 0; i < terms; ++i) query += (chance(3) ? "-" : "") + term() + ' ';
+    for (int i = 0; i < terms; ++i) {
+      if (chance(3)) query += '-';
+      query += term();
+      query += ' ';
+    }
     return query;
   }
 
@@ -248,7 +252,7 @@ class Language {
       case 0:
         return pick(kWords);
       case 1:
-        return '"' + pick(kWords) + ' ' + pick(kWords) + '"' + (chance(2) ? "*" : "");
+        return "\"" + pick(kWords) + " " + pick(kWords) + (chance(2) ? "\"*" : "\"");
       case 2:
         return pick(kPrefixes) + "*";
       case 3:
