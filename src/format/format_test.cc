@@ -29,7 +29,7 @@ TEST(VerdictTest, every_status_has_its_fate) {
     }
   };
   expect(Fate::stored, {200, 201, 202, 204, 299});
-  expect(Fate::retry, {408, 429, 500, 501, 502, 503, 504, 599});
+  expect(Fate::retry, {408, 421, 429, 500, 501, 502, 503, 504, 599});
   expect(Fate::too_large, {413});
   expect(Fate::unsupported, {415});
   expect(Fate::unauthorized, {401, 403});

@@ -56,6 +56,7 @@ Verdict judge(int status, std::string_view body, std::size_t records) {
     case 403:
       return {Fate::unauthorized, {}};
     case 408:
+    case 421:  // our collector, until it is told that it goes by this name
     case 429:
       return {Fate::retry, {}};
     case 413:

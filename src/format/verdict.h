@@ -12,7 +12,7 @@ namespace log_aggregator {
 enum class Fate {
   stored,        // all of them: 2xx
   partly,        // all but the refused ones: 400 that names them, as our collector answers
-  retry,         // none, for now: 408, 429, 5xx
+  retry,         // none, for now: 408, 421, 429, 5xx
   too_large,     // 413: smaller requests may pass
   unsupported,   // 415: another format or encoding may pass
   unauthorized,  // 401, 403: other credentials may pass

@@ -118,6 +118,6 @@ def test_a_group_is_measured_written_and_read_again(tmp_path):
     figures = tmp_path / "figures.json"
     printed = bench("--only", "collector", "--quick", "--json", figures)
     group = json.loads(figures.read_text())["collector"]
-    assert group["found"]["records"] == 100_000
+    assert group["found"]["without"]["records"]["median"] == 100_000
     assert "\n".join(tables.group_lines("collector", group)) in printed
     assert bench("--from", figures) == printed

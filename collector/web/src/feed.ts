@@ -31,6 +31,7 @@ export class Feed {
   loadingOlder = false;
 
   private waiting: Summary[] = [];  // the newest last
+  private waitingCut = false;  // older ones of them are not kept
   private lastId = "0";
   private source: EventSource | undefined;
   private readonly abort = new AbortController();
@@ -145,7 +146,10 @@ export class Feed {
   private take(event: MessageEvent<string>): void {
     this.lastId = event.lastEventId;
     this.waiting.push(summary(JSON.parse(event.data)));
-    if (this.waiting.length >= 2 * liveRows) this.waiting = this.waiting.slice(-liveRows);
+    if (this.waiting.length >= 2 * liveRows) {
+      this.waiting = this.waiting.slice(-liveRows);
+      this.waitingCut = true;
+    }
     if (this.paused) this.arrived += 1;
     this.scheduleDraw();
   }
@@ -212,8 +216,9 @@ export class Feed {
 
   private showWaiting(): void {
     const rows = this.waiting.toReversed().concat(this.rows);
-    this.waiting = [];
     this.rows = rows.slice(0, liveRows);
-    if (rows.length > liveRows) this.next = String(this.rows.at(-1)?.id);
+    if (this.waitingCut || rows.length > liveRows) this.next = String(this.rows.at(-1)?.id);
+    this.waiting = [];
+    this.waitingCut = false;
   }
 }
