@@ -344,18 +344,20 @@ def search(found: Found) -> Iterator[str]:
     )
     yield ""
     yield (
-        f"{followed['tails']} tails of everything while {followed['rate']:,.0f} records/s come in:"
-        f" {followed['records']:,} records to each,"
+        f"{followed['tails']} tails, half of everything and half of level>=WARNING, while"
+        f" {followed['rate']:,.0f} records/s come in"
     )
     yield (
-        f"  {followed['missed']:,} of all were told as missed, to {followed['tails_that_missed']}"
-        f" tails; from the record's time to its reader {followed['delay_median_ms']:.0f} ms in the"
-        " median,"
+        f"  {followed['records']:,} and {followed['severe']:,} records to each;"
+        f" {followed['missed']:,} of all were told as missed, none left out silently;"
     )
     yield (
-        f"  {followed['delay_p95_ms']:.0f} ms at p95; the collector took {followed['cpu_s']:.1f}"
-        f" CPU s and {followed['peak_mib']:.0f} MiB at most ({followed['peak_before_mib']:.0f} MiB"
-        " before)"
+        f"  from a record's time to its reader {followed['delay_median_ms']:.0f} ms in the median,"
+        f" {followed['delay_p95_ms']:.0f} ms at p95;"
+    )
+    yield (
+        f"  the collector took {followed['cpu_s']:.1f} CPU s and {followed['peak_mib']:.0f} MiB at"
+        f" most ({followed['peak_before_mib']:.0f} MiB before)"
     )
 
 
