@@ -77,10 +77,10 @@ std::int64_t choose_step(std::int64_t duration_us, std::int64_t buckets) {
 
 std::variant<HistogramQuery, HttpError> parse_histogram_query(std::string_view query,
                                                               std::int64_t now_us) {
-  auto parsed = parse_parameters<Parameters>(query, set_parameter);
-  if (auto* error = std::get_if<HttpError>(&parsed)) return *std::move(error);
-  auto& parameters = std::get<Parameters>(parsed);
-  HistogramQuery made{std::move(parameters)};
+  const auto parsed = parse_parameters<Parameters>(query, set_parameter);
+  if (const auto* error = std::get_if<HttpError>(&parsed)) return *error;
+  const auto& parameters = std::get<Parameters>(parsed);
+  HistogramQuery made{parameters};
   made.to_us = parameters.to_us.value_or(now_us);
   made.from_us = parameters.from_us.value_or(made.to_us - kHour);
   if (made.from_us >= made.to_us) return HttpError{400, "from must be before to"};

@@ -79,13 +79,11 @@ void RecordView::read_value(ondemand::value value, std::size_t field) {
     ondemand::array array;
     if (value.get_array().get(array) != simdjson::SUCCESS) return;
     for (auto element : array) {
-      ondemand::value inner;
-      if (std::move(element).get(inner) != simdjson::SUCCESS || fields_.size() >= kMaxFields)
-        return;
+      if (element.error() != simdjson::SUCCESS || fields_.size() >= kMaxFields) return;
       RecordField again = fields_[field];
       again.has_value = false;
       fields_.push_back(again);
-      read_value(inner, fields_.size() - 1);
+      read_value(element.value_unsafe(), fields_.size() - 1);
     }
     return;
   }

@@ -257,6 +257,7 @@ class Counters {
   }
   std::vector<HistogramCount> counts() const {
     std::vector<HistogramCount> all;
+    all.reserve(counts_.size());
     for (const auto& [key, count] : counts_) all.push_back(count);
     return all;
   }
