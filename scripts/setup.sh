@@ -105,7 +105,7 @@ announce() {
     say "  Python packages from PyPI into .venv: about 155 MB, a minute"
   fi
   if [[ ! -e $build_stamp ]]; then
-    say "  the build, in build/: about 5 minutes on two cores"
+    say "  the build, in build/: about 4 minutes on two cores"
   fi
 }
 
