@@ -48,7 +48,8 @@ tidy() {
 }
 
 preset_build() {
-  cmake --preset "$1" && fixed_addresses cmake --build --preset "$1"
+  cmake --preset "$1" &&
+    fixed_addresses cmake --build --preset "$1" --target log_aggregator_tests
 }
 
 preset_test() {
