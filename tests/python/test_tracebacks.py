@@ -459,11 +459,11 @@ def test_chains_read_as_in_python(check):
     one, two, three = (raised(ValueError(name)) for name in ("one", "two", "three"))
     assert "direct cause" in check(raised(KeyError("k"), cause=one))
     assert "During handling" in check(raised(KeyError("k"), context=one))
-    assert "two" not in check(raised(KeyError("k"), cause=one, context=two))
+    assert "ValueError: two" not in check(raised(KeyError("k"), cause=one, context=two))
     check(raised(KeyError("k"), cause=raised(OSError(1, "x"), context=raised(three, cause=one))))
     hidden = raised(KeyError("k"), context=one)
     hidden.__suppress_context__ = True
-    assert "one" not in check(hidden)
+    assert "ValueError: one" not in check(hidden)
     hidden.__suppress_context__ = False
     hidden.__cause__ = two
     hidden.__suppress_context__ = False
