@@ -456,14 +456,15 @@ def raised(error, cause=None, context=None):
 
 
 def test_chains_read_as_in_python(check):
-    one, two, three = (raised(ValueError(name)) for name in ("one", "two", "three"))
+    names = ("the first", "the second", "the third")  # which no path holds
+    one, two, three = (raised(ValueError(name)) for name in names)
     assert "direct cause" in check(raised(KeyError("k"), cause=one))
     assert "During handling" in check(raised(KeyError("k"), context=one))
-    assert "ValueError: two" not in check(raised(KeyError("k"), cause=one, context=two))
+    assert "the second" not in check(raised(KeyError("k"), cause=one, context=two))
     check(raised(KeyError("k"), cause=raised(OSError(1, "x"), context=raised(three, cause=one))))
     hidden = raised(KeyError("k"), context=one)
     hidden.__suppress_context__ = True
-    assert "ValueError: one" not in check(hidden)
+    assert "the first" not in check(hidden)
     hidden.__suppress_context__ = False
     hidden.__cause__ = two
     hidden.__suppress_context__ = False
