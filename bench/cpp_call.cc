@@ -153,7 +153,7 @@ class Ours final : public Logger {
                    kAddress, number);
     const auto record = write_ours(writer_, unix_us_now(), {text_.data(), text_.size()}, 1);
     stamps_.add();
-    handler_.log(kInfo, record);
+    handler_.log_json(kInfo, record);
   }
   void finish() override {
     if (!handler_.flush(std::chrono::seconds(60))) {

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "log_aggregator/record_writer.h"
+#include "src/handler/record_writer.h"
 #include "src/base/time_text.h"
 
 namespace log_aggregator::bench {

@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "log_aggregator/handler.h"
-#include "log_aggregator/record_writer.h"
+#include "src/handler/record_writer.h"
 
 namespace log_aggregator {
 namespace {
@@ -85,7 +85,7 @@ int run(const char* endpoint, Compression compression, double seconds) {
   const auto started = Clock::now();
   const auto end = started + std::chrono::duration<double>(seconds);
   while (Clock::now() < end) {
-    for (const std::string& record : records) handler->log(kInfo, record);
+    for (const std::string& record : records) handler->log_json(kInfo, record);
     logged += records.size();
   }
   const bool delivered = handler->flush(std::chrono::seconds(60));

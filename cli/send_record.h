@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "log_aggregator/record_writer.h"
+#include "src/handler/record_writer.h"
 #include "log_aggregator/status.h"
 
 namespace log_aggregator::cli {

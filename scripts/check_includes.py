@@ -9,7 +9,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-BASE = ["include/log_aggregator/status.h", "include/log_aggregator/json_writer.h", "src/base/"]
+BASE = [
+    "include/log_aggregator/status.h",
+    "include/log_aggregator/export.h",
+    "include/log_aggregator/json_writer.h",
+    "include/log_aggregator/json_value.h",
+    "src/base/",
+]
 OPTIONS = ["include/log_aggregator/options.h", "include/log_aggregator/stats.h"]
 DELIVER = [*BASE, *OPTIONS, "src/journal/", "src/format/", "src/deliver/"]
 
@@ -22,7 +28,7 @@ LAYERS = {
     "src/handler": [*DELIVER, "include/log_aggregator/", "src/handler/"],
     # Fakes for the seams, and what else the tests share.
     "src/testing": [*DELIVER, "src/testing/"],
-    "python/binding": ["include/log_aggregator/", "python/binding/"],
+    "python/binding": ["include/log_aggregator/", "src/handler/record_writer.h", "python/binding/"],
     # The collector knows the handler only by HTTP.
     "collector": [*BASE, "collector/"],
     # Who keeps records that are numbered already, as `send` does, feeds them to the core itself.
@@ -30,6 +36,7 @@ LAYERS = {
         *BASE,
         "include/log_aggregator/",
         "src/handler/feed.h",
+        "src/handler/record_writer.h",
         "collector/",
         "cli/",
     ],

@@ -2,9 +2,10 @@
 //
 //   log_aggregator::Options options;
 //   options.api_endpoint = "http://127.0.0.1:8080/api/logs";
-//   auto handler = log_aggregator::Handler::create(std::move(options));
-//   if (!handler.ok()) ...handler.status().message()...
-//   handler.value()->log(20, record);  // one canonical record: see record_writer.h
+//   auto made = log_aggregator::Handler::create(std::move(options));
+//   if (!made.ok()) ...made.status().message()...
+//   log_aggregator::Handler& handler = **made;
+//   handler.log(Level::info, "user logged in", field("user_id", 123));
 //
 // A forked child goes on with the handler as if it were new: it delivers what it logs itself, by a
 // worker and connections of its own that start at its first record, and counts from zero; what its
@@ -27,13 +28,15 @@
 #include <string>
 #include <string_view>
 
+#include "log_aggregator/export.h"
 #include "log_aggregator/options.h"
+#include "log_aggregator/record.h"
 #include "log_aggregator/stats.h"
 #include "log_aggregator/status.h"
 
 namespace log_aggregator {
 
-class Handler {
+class LOG_AGGREGATOR_API Handler {
  public:
   // Fails with invalid_argument where an option is out of range, a URL or a header malformed.
   static Result<std::unique_ptr<Handler>> create(Options options);
@@ -43,14 +46,26 @@ class Handler {
   Handler(const Handler&) = delete;
   Handler& operator=(const Handler&) = delete;
 
-  // Hands one record over: a JSON object on one line, copied before the call returns. `severity` is
-  // on Python's scale (10 DEBUG ... 50 CRITICAL). Returns whether the record was taken; with
-  // `background` off, whether it was delivered, false also where a later one of another thread was
-  // lost. Waits only under Overflow::block or with `background` off.
-  bool log(int severity, std::string_view record) noexcept;
-  // The same for threads that may not wait, as they hold a lock: nullopt where it would wait, and
-  // then nothing has happened.
-  std::optional<bool> try_log(int severity, std::string_view record) noexcept;
+  // Hands one record over: what it points at is encoded and copied before the call returns. Beside
+  // level and message it may be given, in any order, fields, exception(), trace() and logger(), see
+  // record.h. Returns whether the record was taken; with `background` off, whether it was
+  // delivered, false also where a later one of another thread was lost. Waits only under
+  // Overflow::block or with `background` off.
+  template <typename... Parts>
+  bool log(Level level, const Message& message, const Parts&... parts) noexcept {
+    RecordParts<sizeof...(Parts)> collected(level, message);
+    (collected.add(parts), ...);
+    return log(collected.record());
+  }
+  // The same for a record that is put together already.
+  bool log(const Record& record) noexcept;
+
+  // The same for one that is encoded already: a JSON object on one line, as the API takes it. The
+  // handler does not look into it. `severity` is on the scale of Level.
+  bool log_json(int severity, std::string_view record) noexcept;
+  // For threads that may not wait, as they hold a lock: nullopt where it would wait, and then
+  // nothing has happened.
+  std::optional<bool> try_log_json(int severity, std::string_view record) noexcept;
 
   // Sends what is queued without waiting for batches to fill, and waits until all that was logged
   // before the call has met its fate or the timeout (default: close_timeout) has passed. True only
@@ -75,7 +90,7 @@ class Handler {
 
   // The options in force. They hold the credentials: do not show them.
   const Options& options() const;
-  // For RecordWriter: the host and the static fields as JSON.
+  // The host and the static fields as members of a JSON object, for records given to log_json().
   const std::string& record_prefix() const;
 
  private:

@@ -10,11 +10,12 @@
 #include <string>
 #include <string_view>
 
+#include "log_aggregator/export.h"
 #include "log_aggregator/text_buffer.h"
 
 namespace log_aggregator {
 
-class JsonWriter {
+class LOG_AGGREGATOR_API JsonWriter {
  public:
   void begin_object();
   void end_object();
@@ -24,6 +25,7 @@ class JsonWriter {
   void key(std::string_view name);
   void string(std::string_view utf8);
   void integer(std::int64_t value);
+  void unsigned_integer(std::uint64_t value);
   // NaN and infinities have no JSON form: they become null.
   void real(double value);
   void boolean(bool value);
@@ -59,6 +61,8 @@ class JsonWriter {
   static constexpr std::size_t kShortBytes = 64;
 
   void separate();
+  template <typename Integer>
+  void number(Integer value);
   void append_long(std::string_view utf8);
   static char* append_short(char* out, std::string_view utf8);
 
@@ -66,6 +70,6 @@ class JsonWriter {
 };
 
 // Appends `utf8` to `out`, escaped as the inside of a JSON string (without the quotes).
-void append_json_escaped(std::string& out, std::string_view utf8);
+LOG_AGGREGATOR_API void append_json_escaped(std::string& out, std::string_view utf8);
 
 }  // namespace log_aggregator

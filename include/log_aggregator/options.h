@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "log_aggregator/export.h"
+#include "log_aggregator/json_value.h"
 #include "log_aggregator/status.h"
 
 namespace log_aggregator {
@@ -22,16 +24,23 @@ struct Header {
 using Headers = std::vector<Header>;
 
 // The header of HTTP Basic authentication.
-Header basic_auth(std::string_view user, std::string_view password);
+LOG_AGGREGATOR_API Header basic_auth(std::string_view user, std::string_view password);
 
 // invalid_argument for a name that is no HTTP token, a value with a line break or a NUL.
-Status check_header(const Header& header);
+LOG_AGGREGATOR_API Status check_header(const Header& header);
 
 // A static field of every record: its name and its value as JSON text.
-struct Field {
+struct StaticField {
   std::string name;
   std::string json;
 };
+// With a value of any type that write_json() takes.
+template <typename T>
+StaticField static_field(std::string_view name, const T& value) {
+  JsonWriter json;
+  write_json(json, value);
+  return {std::string(name), std::string(json.text())};
+}
 
 // What happens to a record that finds the queue full. Records at WARNING (30) and above may use
 // the whole queue, others nine tenths of it, so that a flood of DEBUG cannot keep out an ERROR.
@@ -142,9 +151,12 @@ struct Options {
 
   // ---- contents
 
-  // Written into every record at top level, for example service and environment. A name of the
-  // record's own fields is refused.
-  std::vector<Field> fields;
+  // `logger_name` of records that name none. Empty: the program's name.
+  std::string logger;
+
+  // Written into every record at top level, for example static_field("service", "shop"). A name of
+  // the record's own fields is refused.
+  std::vector<StaticField> fields;
 
   // Receives each error report, one line without its end, at most one for each cause in 30 s. It
   // is called as `auth` is. Empty: the line is written to standard error.

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "log_aggregator/export.h"
 #include "log_aggregator/options.h"
 #include "log_aggregator/status.h"
 
@@ -37,7 +38,7 @@ struct SpooledJournal {
 
 // The one with the oldest record first. Takes a journal's lock for a moment only, to see whether it
 // is free.
-Result<std::vector<SpooledJournal>> list_spool(const std::string& directory);
+LOG_AGGREGATOR_API Result<std::vector<SpooledJournal>> list_spool(const std::string& directory);
 
 enum class DamageKind {
   frame_header,    // a stretch of a segment in which no record can be found
@@ -73,7 +74,7 @@ struct CheckedJournal {
 // Reads all that there is. Holds the lock of a free journal while it reads that; one in use is read
 // without it: damage counts there if it is still there at a second look, and records that no
 // segment has do not count, since they may be in their owner's memory.
-Result<std::vector<CheckedJournal>> verify_spool(const std::string& directory);
+LOG_AGGREGATOR_API Result<std::vector<CheckedJournal>> verify_spool(const std::string& directory);
 
 // Delivers everything in a spool whose owner is gone.
 //
@@ -84,7 +85,7 @@ Result<std::vector<CheckedJournal>> verify_spool(const std::string& directory);
 // An answer that refuses the request as such (401, 403, 404, a redirect) is a failure like one of
 // the network: an address or token that is wrong must not empty the spool. What is not delivered
 // stays where it is, for the next drain or process; that holds for a drain that is killed, too.
-class SpoolDrain {
+class LOG_AGGREGATOR_API SpoolDrain {
  public:
   struct Progress {
     std::uint64_t total = 0;  // records there were at the beginning

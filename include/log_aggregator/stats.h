@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "log_aggregator/export.h"
+
 namespace log_aggregator {
 
 // Why a record was given up. Names and order are part of the interface: do not change, add at the
@@ -30,20 +32,20 @@ enum class DropCause {
 };
 inline constexpr std::size_t kDropCauses = 11;
 
-std::string_view drop_cause_name(DropCause cause);
+LOG_AGGREGATOR_API std::string_view drop_cause_name(DropCause cause);
 
 // Drops are counted by the level below which a record's severity is, too: DEBUG (below 20), INFO
 // (below 30), WARNING (below 40), ERROR (below 50), CRITICAL.
 inline constexpr std::size_t kDropLevels = 5;
-std::size_t drop_level(int severity);
-std::string_view drop_level_name(std::size_t level);
+LOG_AGGREGATOR_API std::size_t drop_level(int severity);
+LOG_AGGREGATOR_API std::string_view drop_level_name(std::size_t level);
 
 using LevelCounts = std::array<std::uint64_t, kDropLevels>;
 using DropCounts = std::array<LevelCounts, kDropCauses>;  // indexed by DropCause, then by level
-std::uint64_t total(const LevelCounts& counts);
-std::uint64_t total(const DropCounts& counts);
+LOG_AGGREGATOR_API std::uint64_t total(const LevelCounts& counts);
+LOG_AGGREGATOR_API std::uint64_t total(const DropCounts& counts);
 
-struct Stats {
+struct LOG_AGGREGATOR_API Stats {
   std::uint64_t accepted = 0;   // records that log calls handed over
   std::uint64_t delivered = 0;  // acknowledged by the server with 2xx
   DropCounts dropped{};

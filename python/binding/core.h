@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "log_aggregator/handler.h"
-#include "log_aggregator/record_writer.h"
+#include "src/handler/record_writer.h"
 #include "python/binding/callbacks.h"
 #include "python/binding/reference.h"
 

@@ -54,9 +54,9 @@ PyObject* hand_over(Core& core, Encoded encoded, bool encoded_well) {
   PyObject* value = nullptr;
   PyObject* traceback = nullptr;
   if (!encoded_well) PyErr_Fetch(&type, &value, &traceback);
-  std::optional<bool> taken = core.handler->try_log(encoded.severity, encoded.json);
+  std::optional<bool> taken = core.handler->try_log_json(encoded.severity, encoded.json);
   if (!taken) {
-    taken = without_gil([&] { return core.handler->log(encoded.severity, encoded.json); });
+    taken = without_gil([&] { return core.handler->log_json(encoded.severity, encoded.json); });
   }
   core.give_back(std::move(encoded.writer), encoded.grew);
   if (!encoded_well) {

@@ -8,7 +8,7 @@
 #include <memory>
 #include <string_view>
 
-#include "log_aggregator/record_writer.h"
+#include "src/handler/record_writer.h"
 #include "python/binding/core.h"
 #include "python/binding/module_state.h"
 #include "python/binding/text.h"

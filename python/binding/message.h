@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "log_aggregator/record_writer.h"
+#include "src/handler/record_writer.h"
 #include "python/binding/reference.h"
 
 namespace log_aggregator::python {

@@ -78,13 +78,13 @@ bool read_durability(PyObject* value, Durability& durability) {
   return read_choice(value, kChoices, durability);
 }
 
-bool read_fields(PyObject* dict, std::vector<Field>& fields) {
+bool read_fields(PyObject* dict, std::vector<StaticField>& fields) {
   PyObject* key = nullptr;
   PyObject* value = nullptr;
   Py_ssize_t position = 0;
   while (PyDict_Next(dict, &position, &key, &value)) {
     const Ref own_value = Ref::share(value);
-    Field field;
+    StaticField field;
     if (!read_text(key, field.name)) return false;
     JsonWriter json;
     Interruption interruption;

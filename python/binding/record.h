@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "log_aggregator/record_writer.h"
+#include "src/handler/record_writer.h"
 #include "python/binding/reference.h"
 #include "python/binding/text.h"
 #include "python/binding/traceback.h"

@@ -83,11 +83,15 @@ char* JsonWriter::append_short(char* out, std::string_view utf8) {
   return write_json_escaped(out, utf8);
 }
 
-void JsonWriter::integer(std::int64_t value) {
+void JsonWriter::integer(std::int64_t value) { number(value); }
+void JsonWriter::unsigned_integer(std::uint64_t value) { number(value); }
+
+template <typename Integer>
+void JsonWriter::number(Integer value) {
+  constexpr std::size_t kMostDigits = 24;
   separate();
-  char digits[24];
-  const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
-  buffer_.append(std::string_view(digits, end));
+  char* const digits = buffer_.room(kMostDigits);
+  buffer_.extend_to(std::to_chars(digits, digits + kMostDigits, value).ptr);
 }
 
 void JsonWriter::real(double value) {

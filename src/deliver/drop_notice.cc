@@ -55,7 +55,7 @@ std::string DropNotice::write(const DropCounts& dropped, std::uint64_t adopted) 
   json.key("thread");
   json.integer(0);
   text("threadName", "log-aggregator");
-  for (const Field& field : options_.fields) {
+  for (const StaticField& field : options_.fields) {
     json.key(field.name);
     json.raw(field.json);
   }

@@ -7,6 +7,7 @@
 #include "src/base/files.h"
 #include "src/base/mutex.h"
 #include "src/deliver/curl_transport.h"
+#include "src/handler/record_encoder.h"
 #include "src/journal/spool.h"
 
 namespace log_aggregator {
@@ -81,6 +82,7 @@ void ForkWatch::in_child() NO_THREAD_SAFETY_ANALYSIS {
   for (ForkAware* object = first; object != nullptr; object = object->next_) {
     object->after_fork_in_child();
   }
+  renew_identities_in_child();
   mutex.unlock();
 }
 

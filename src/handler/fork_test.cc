@@ -135,7 +135,7 @@ class ForkTest : public ::testing::Test {
     return *handler_;
   }
   bool log(std::string_view name) {
-    return handler().log(kInfo, "{\"name\":\"" + std::string(name) + "\"}");
+    return handler().log_json(kInfo, "{\"name\":\"" + std::string(name) + "\"}");
   }
 
   // The names of records in order of their arrival, as often as they came.
@@ -459,7 +459,7 @@ TEST_F(ForkTest, forks_while_handlers_come_and_go) {
     makers.emplace_back([&] {
       while (!stop) {
         const auto own = Handler::create(options_).value();
-        if (own->log(kInfo, R"({"name":"own"})")) ++logged;
+        if (own->log_json(kInfo, R"({"name":"own"})")) ++logged;
         own->check_connection();
         own->close();
         EXPECT_EQ(own->stats().dropped_total(), 0U) << own->stats().last_error;
@@ -507,10 +507,10 @@ TEST_F(ForkTest, many_handlers_live_through_a_fork) {
   std::vector<std::unique_ptr<Handler>> handlers;
   for (int i = 0; i < 20; ++i) {
     handlers.push_back(Handler::create(options_).value());
-    handlers.back()->log(kInfo, R"({"name":"parent"})");
+    handlers.back()->log_json(kInfo, R"({"name":"parent"})");
   }
   EXPECT_EQ(run_in_child([&] {
-              for (const auto& each : handlers) each->log(kInfo, R"({"name":"child"})");
+              for (const auto& each : handlers) each->log_json(kInfo, R"({"name":"child"})");
               return std::all_of(handlers.begin(), handlers.end(),
                                  [](const auto& each) { return each->flush(); });
             }),

@@ -8,7 +8,6 @@
 #include <new>
 #include <utility>
 
-#include "log_aggregator/record_writer.h"
 #include "src/base/clock.h"
 #include "src/base/files.h"
 #include "src/base/mutex.h"
@@ -19,6 +18,8 @@
 #include "src/deliver/worker.h"
 #include "src/handler/fork.h"
 #include "src/handler/options.h"
+#include "src/handler/record_encoder.h"
+#include "src/handler/record_writer.h"
 #include "src/journal/journal.h"
 
 namespace log_aggregator {
@@ -64,18 +65,26 @@ Clock::TimePoint deadline_after(milliseconds wait) {
   return real_clock().now() + std::clamp(wait, milliseconds(0), kLongestWait);
 }
 
+std::uint64_t next_id() {
+  static std::atomic<std::uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
 // What a handler was told to be, for all its life and that of its forked children's handlers.
 struct Settings {
   Settings(Options the_options, Endpoint the_endpoint)
       : options(std::move(the_options)),
         endpoint(std::move(the_endpoint)),
-        prefix(record_prefix(options.host, options.fields)),
+        records{.id = next_id(),
+                .prefix = record_prefix(options.host, options.fields),
+                .logger = options.logger,
+                .max_record_bytes = options.max_record_bytes},
         maps_spool(!options.spool_dir.empty() &&
                    real_files().keeps_reservations(options.spool_dir)) {}
 
   const Options options;
   const Endpoint endpoint;
-  const std::string prefix;
+  const RecordEncoder::Common records;
   const bool maps_spool;
 };
 
@@ -142,6 +151,7 @@ class Handler::Impl final : private ForkAware {
   // Makes it ready for use, forks included.
   Status open();
 
+  bool log(const Record& record);
   // Nothing where it would wait and may not.
   std::optional<bool> log(int severity, std::string_view record, bool may_wait);
   bool flush(std::optional<milliseconds> timeout);
@@ -156,6 +166,9 @@ class Handler::Impl final : private ForkAware {
   Pipeline* current() EXCLUDES(worker_mutex_);
   Pipeline* make_pipeline() EXCLUDES(worker_mutex_);
 
+  void count_unkept(int severity) {
+    unkept_[drop_level(severity)].fetch_add(1, std::memory_order_relaxed);
+  }
   bool kept_all() const;
   bool ensure_worker() EXCLUDES(worker_mutex_);
   bool flush_through(Pipeline& pipeline, std::uint64_t sequence, Clock::TimePoint deadline);
@@ -188,7 +201,7 @@ class Handler::Impl final : private ForkAware {
   bool detached_ GUARDED_BY(worker_mutex_) = false;
   bool ends_here_ GUARDED_BY(worker_mutex_) = false;  // a close does the work of a worker
 
-  // Records that found no memory for a pipeline.
+  // Records that found no memory for a pipeline, or to be encoded in.
   std::array<std::atomic<std::uint64_t>, kDropLevels> unkept_{};
   // The last sequence number of the newest flush that waited for close_timeout in vain; 0: none.
   std::atomic<std::uint64_t> given_up_through_{0};
@@ -277,11 +290,22 @@ void Handler::Impl::after_fork_in_child() NO_THREAD_SAFETY_ANALYSIS {
 
 // ---- logging
 
+bool Handler::Impl::log(const Record& record) {
+  const int severity = static_cast<int>(record.level);
+  try {
+    BorrowedEncoder encoder(settings_->records);
+    return *log(severity, encoder->encode(record), true);
+  } catch (const std::bad_alloc&) {
+    count_unkept(severity);
+    return false;
+  }
+}
+
 std::optional<bool> Handler::Impl::log(int severity, std::string_view record, bool may_wait) {
   if (!may_wait && !settings_->options.background) return std::nullopt;
   Pipeline* const pipeline = current();
   if (pipeline == nullptr) {
-    unkept_[drop_level(severity)].fetch_add(1, std::memory_order_relaxed);
+    count_unkept(severity);
     return false;
   }
   Journal& journal = pipeline->journal;
@@ -461,11 +485,13 @@ Handler::Handler(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Handler::~Handler() { close(); }
 
-bool Handler::log(int severity, std::string_view record) noexcept {
+bool Handler::log(const Record& record) noexcept { return impl_->log(record); }
+
+bool Handler::log_json(int severity, std::string_view record) noexcept {
   return *impl_->log(severity, record, true);
 }
 
-std::optional<bool> Handler::try_log(int severity, std::string_view record) noexcept {
+std::optional<bool> Handler::try_log_json(int severity, std::string_view record) noexcept {
   return impl_->log(severity, record, false);
 }
 
@@ -489,6 +515,6 @@ Stats Handler::stats() const { return impl_->stats(); }
 
 const Options& Handler::options() const { return impl_->settings().options; }
 
-const std::string& Handler::record_prefix() const { return impl_->settings().prefix; }
+const std::string& Handler::record_prefix() const { return impl_->settings().records.prefix; }
 
 }  // namespace log_aggregator

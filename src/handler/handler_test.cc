@@ -11,8 +11,8 @@
 #include <thread>
 #include <vector>
 
-#include "log_aggregator/record_writer.h"
 #include "src/base/mutex.h"
+#include "src/handler/record_writer.h"
 #include "src/testing/loopback_server.h"
 #include "src/testing/own_process.h"
 #include "src/testing/sent_records.h"
@@ -153,7 +153,9 @@ class HandlerTest : public ::testing::Test {
     return *handler_;
   }
 
-  bool log(std::uint64_t n) { return handler().log(kInfo, "{\"n\":" + std::to_string(n) + "}"); }
+  bool log(std::uint64_t n) {
+    return handler().log_json(kInfo, "{\"n\":" + std::to_string(n) + "}");
+  }
 
   // What the server has answered with 2xx.
   std::vector<std::uint64_t> stored() const {
@@ -634,15 +636,15 @@ TEST_F(HandlerTest, credentials_in_the_endpoint_are_sent_and_never_shown) {
 }
 
 TEST_F(HandlerTest, try_log_takes_a_record_or_leaves_what_would_wait) {
-  EXPECT_EQ(handler().try_log(kInfo, "{}"), true);
+  EXPECT_EQ(handler().try_log_json(kInfo, "{}"), true);
   EXPECT_TRUE(handler().close());
-  EXPECT_EQ(handler().try_log(kInfo, "{}"), false);
+  EXPECT_EQ(handler().try_log_json(kInfo, "{}"), false);
   EXPECT_EQ(handler().stats().accepted, 2U);
 }
 
 TEST_F(HandlerTest, try_log_leaves_what_waits_until_it_is_delivered) {
   options_.background = false;
-  EXPECT_EQ(handler().try_log(kInfo, "{}"), std::nullopt);
+  EXPECT_EQ(handler().try_log_json(kInfo, "{}"), std::nullopt);
   EXPECT_EQ(handler().stats().accepted, 0U);
 }
 
@@ -695,7 +697,7 @@ TEST_F(HandlerTest, every_call_may_be_made_while_the_handler_closes) {
     });
   };
   call([this] { log(1); });
-  call([this] { handler_->log(kWarning, "{\"n\":2}"); });
+  call([this] { handler_->log_json(kWarning, "{\"n\":2}"); });
   call([this] { handler_->flush(milliseconds(1)); });
   call([this] { expect_books_add_up(); });
   EXPECT_TRUE(becomes_true([this] { return stored().size() > 100; }));

@@ -6,12 +6,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <memory>
 #include <string>
 
-#include "log_aggregator/record_writer.h"
 #include "src/base/base64.h"
 #include "src/base/files.h"
+#include "src/handler/record_writer.h"
 
 namespace log_aggregator {
 namespace {
@@ -76,9 +77,9 @@ void minify(std::string& json) {
   json = std::move(shorter);
 }
 
-Status check_fields(const std::vector<Field>& fields) {
+Status check_fields(const std::vector<StaticField>& fields) {
   simdjson::dom::parser parser;
-  for (const Field& field : fields) {
+  for (const StaticField& field : fields) {
     if (std::find(std::begin(kRecordFields), std::end(kRecordFields), field.name) !=
         std::end(kRecordFields)) {
       return wrong("fields", "not contain \"" + field.name + "\": records have such a field");
@@ -175,6 +176,7 @@ Result<Endpoint> prepare_options(Options& options) {
     if (!status.ok()) return status;
   }
   if (options.host.empty()) options.host = host_name();
+  if (options.logger.empty()) options.logger = program_invocation_short_name;
   if (has_line_break_or_nul(options.host)) {
     return wrong("host", "not contain line breaks or NUL");
   }
@@ -193,7 +195,7 @@ Result<Endpoint> prepare_options(Options& options) {
     *time = std::min(*time, kLongestTime);
   }
 
-  for (Field& field : options.fields) minify(field.json);
+  for (StaticField& field : options.fields) minify(field.json);
 
   if (Status status = prepare_spool(options); !status.ok()) return status;
 

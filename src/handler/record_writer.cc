@@ -1,4 +1,4 @@
-#include "log_aggregator/record_writer.h"
+#include "src/handler/record_writer.h"
 
 #include <algorithm>
 #include <chrono>
@@ -39,12 +39,12 @@ std::int64_t unix_microseconds_now() {
 
 }  // namespace
 
-std::string record_prefix(std::string_view host, const std::vector<Field>& fields) {
+std::string record_prefix(std::string_view host, const std::vector<StaticField>& fields) {
   JsonWriter json;
   json.begin_object();
   json.key("host");
   json.string(host);
-  for (const Field& field : fields) {
+  for (const StaticField& field : fields) {
     json.key(field.name);
     json.raw(field.json);
   }

@@ -1,4 +1,4 @@
-#include "log_aggregator/record_writer.h"
+#include "src/handler/record_writer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -9,7 +9,7 @@
 //   writer.json().key("user_id");
 //   writer.json().integer(123);
 //   writer.end_extra();
-//   handler.log(20, writer.finish());
+//   handler.log_json(20, writer.finish());
 //
 // Parts may come in any order between begin and finish, each at most once. A record that would be
 // longer than the limit is cut: the message first, then exception, stack and extra, each marked as
@@ -74,6 +74,9 @@ class RecordWriter {
   void reset();
   std::string_view finish_custom();
 
+  // Lets go of the buffer's memory.
+  void release() { json_ = JsonWriter(); }
+
  private:
   // Where a part that may be cut lies in the buffer: the inside of its quotes or braces.
   struct Part {
@@ -109,6 +112,6 @@ class RecordWriter {
 };
 
 // "host":"...","service":"..." as RecordWriter's constructor takes it.
-std::string record_prefix(std::string_view host, const std::vector<Field>& fields);
+std::string record_prefix(std::string_view host, const std::vector<StaticField>& fields);
 
 }  // namespace log_aggregator

@@ -1,0 +1,204 @@
+// What is logged: a level, a message, where and when, and fields of the caller's own.
+//
+//   handler->log(Level::info, "user logged in", field("user_id", 123), field("roles", roles));
+//   handler->log(Level::error, "no order", exception(), logger("shop.orders"));
+//
+// Nothing here owns what it points at: it has to live until the log call returns, by which time
+// the record is encoded and copied.
+
+#pragma once
+
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+#include "log_aggregator/export.h"
+#include "log_aggregator/json_value.h"
+
+namespace log_aggregator {
+
+// How severe, on the scale of Python's logging. Numbers in between are levels, too.
+enum class Level : int {
+  trace = 5,
+  debug = 10,
+  info = 20,
+  warning = 30,
+  error = 40,
+  critical = 50,
+};
+
+// A place in a program's source. The texts live as long as the program, as those of __FILE__ do.
+struct SourceLocation {
+  const char* file = nullptr;  // null: not known
+  const char* function = nullptr;
+  std::uint32_t line = 0;
+};
+
+// A field of a record: its name, and its value as one of JSON's kinds. Made by field().
+class Field {
+ public:
+  enum class Kind : std::uint8_t { boolean, integer, unsigned_integer, real, text, other };
+  using Write = void (*)(JsonWriter& json, const void* value);
+
+  Field() = default;
+  template <typename T>
+  Field(std::string_view name, const T& value) : name_(name) {
+    if constexpr (CustomJson<T> || std::same_as<T, char>) {
+      refer(value);
+    } else if constexpr (std::same_as<T, bool>) {
+      kind_ = Kind::boolean;
+      value_.boolean = value;
+    } else if constexpr (std::signed_integral<T>) {
+      kind_ = Kind::integer;
+      value_.integer = value;
+    } else if constexpr (std::unsigned_integral<T>) {
+      kind_ = Kind::unsigned_integer;
+      value_.unsigned_integer = value;
+    } else if constexpr (std::floating_point<T>) {
+      kind_ = Kind::real;
+      value_.real = static_cast<double>(value);
+    } else if constexpr (!std::convertible_to<const T&, const char*> &&
+                         std::convertible_to<const T&, std::string_view>) {
+      text(value);
+    } else if constexpr (std::is_array_v<T> && std::convertible_to<const T&, const char*>) {
+      text(std::string_view(value));
+    } else {
+      refer(value);
+    }
+  }
+
+  std::string_view name() const { return name_; }
+  // Appends the value alone.
+  LOG_AGGREGATOR_API void write(JsonWriter& json) const;
+
+ private:
+  struct Text {
+    const char* data;
+    std::size_t size;
+  };
+  struct Other {
+    const void* value;
+    Write write;
+  };
+
+  void text(std::string_view utf8) {
+    kind_ = Kind::text;
+    value_.text = {utf8.data(), utf8.size()};
+  }
+  template <typename T>
+  void refer(const T& value) {
+    kind_ = Kind::other;
+    value_.other = {&value, [](JsonWriter& json, const void* own) {
+                      write_json(json, *static_cast<const T*>(own));
+                    }};
+  }
+
+  std::string_view name_;
+  Kind kind_ = Kind::integer;
+  union {
+    bool boolean;
+    std::int64_t integer = 0;
+    std::uint64_t unsigned_integer;
+    double real;
+    Text text;
+    Other other;
+  } value_;
+};
+
+// A structured field, found in the record's `extra`. json_value.h has the types it takes. Text need
+// not be valid UTF-8. What cannot be written, as its own functions throw, is replaced by a text
+// that says so.
+template <typename T>
+Field field(std::string_view name, const T& value) {
+  return Field(name, value);
+}
+
+// The exception whose type, text and nested causes a record carries.
+struct Exception {
+  std::exception_ptr pointer;
+};
+// By default the one that is being handled.
+inline Exception exception(std::exception_ptr pointer = std::current_exception()) {
+  return {std::move(pointer)};
+}
+
+// The ids of the trace that a record belongs to, as the W3C writes them: in hexadecimal digits.
+struct Trace {
+  std::string_view trace_id;
+  std::string_view span_id;
+};
+inline Trace trace(std::string_view trace_id, std::string_view span_id = {}) {
+  return {trace_id, span_id};
+}
+
+// The name of the logger, in the place of Options::logger.
+struct LoggerName {
+  std::string_view name;
+};
+inline LoggerName logger(std::string_view name) { return {name}; }
+
+// The whole of it, for bridges from other logging libraries. Handler::log() with parts fills it in.
+struct Record {
+  Level level = Level::info;
+  std::string_view level_name{};  // empty: DEBUG, INFO, WARNING and so on, or "Level 25"
+  std::string_view message{};
+  std::string_view logger{};  // empty: Options::logger
+  SourceLocation source{};
+  std::chrono::system_clock::time_point time{};  // 1970: now
+  // As the system numbers threads (gettid(2)). 0: the calling thread, whose name is then known,
+  // too.
+  std::uint64_t thread = 0;
+  std::string_view thread_name{};
+  std::span<const Field> fields{};
+  std::exception_ptr exception{};
+  std::string_view stack{};  // one frame on each line
+  Trace trace{};
+};
+
+// A message and where the call stands.
+struct Message {
+  template <std::convertible_to<std::string_view> Text>
+  Message(const Text& utf8, const char* file = __builtin_FILE(),  // NOLINT(*-explicit-constructor)
+          const char* function = __builtin_FUNCTION(), std::uint32_t line = __builtin_LINE())
+      : text(utf8), source{file, function, line} {}
+
+  std::string_view text;
+  SourceLocation source;
+};
+
+// Collects what a log call is given beside its message.
+template <std::size_t kMostFields>
+class RecordParts {
+ public:
+  RecordParts(Level level, const Message& message) {
+    record_.level = level;
+    record_.message = message.text;
+    record_.source = message.source;
+  }
+
+  void add(const Field& field) { fields_[count_++] = field; }
+  void add(const Exception& exception) { record_.exception = exception.pointer; }
+  void add(const Trace& trace) { record_.trace = trace; }
+  void add(const LoggerName& logger) { record_.logger = logger.name; }
+
+  const Record& record() {
+    record_.fields = {fields_, count_};
+    return record_;
+  }
+
+ private:
+  Record record_;
+  Field fields_[kMostFields == 0 ? 1 : kMostFields];
+  std::size_t count_ = 0;
+};
+
+// The name of the calling thread in its records from now on. Without it, the system's name of the
+// thread at its first record (pthread_setname_np(3)).
+LOG_AGGREGATOR_API void set_thread_name(std::string_view name);
+
+}  // namespace log_aggregator

@@ -1,0 +1,293 @@
+#include "src/handler/record_encoder.h"
+
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <exception>
+#include <new>
+
+#include "src/base/exception_text.h"
+
+namespace log_aggregator {
+namespace {
+
+// Buffers beyond this are let go after use.
+constexpr std::size_t kKeptBytes = 64 << 10;
+
+std::int64_t unix_microseconds(std::chrono::system_clock::time_point time) {
+  if (time == std::chrono::system_clock::time_point{}) time = std::chrono::system_clock::now();
+  return std::chrono::floor<std::chrono::microseconds>(time.time_since_epoch()).count();
+}
+
+std::string_view level_name(Level level) {
+  switch (level) {
+    case Level::trace:
+      return "TRACE";
+    case Level::debug:
+      return "DEBUG";
+    case Level::info:
+      return "INFO";
+    case Level::warning:
+      return "WARNING";
+    case Level::error:
+      return "ERROR";
+    case Level::critical:
+      return "CRITICAL";
+  }
+  return {};
+}
+
+// ---- who logs
+
+// Counted up in a child, whose threads have other numbers.
+std::atomic<std::uint64_t> process_generation{1};
+
+// Of the calling thread. Its name is kept outside, as a thread that ends may log still.
+constexpr std::size_t kMaxThreadName = 64;
+thread_local char chosen_thread_name[kMaxThreadName] = "";
+thread_local std::uint64_t name_generation = 0;
+
+std::uint64_t identity_now() {
+  constexpr int kHalf = 32;
+  return process_generation.load(std::memory_order_relaxed) << kHalf | name_generation;
+}
+
+std::string thread_name() {
+  if (chosen_thread_name[0] != '\0') return chosen_thread_name;
+  char name[16] = "";
+  ::pthread_getname_np(::pthread_self(), name, sizeof name);
+  return name;
+}
+
+}  // namespace
+
+void set_thread_name(std::string_view name) {
+  const std::size_t length = std::min(name.size(), kMaxThreadName - 1);
+  std::memcpy(chosen_thread_name, name.data(), length);
+  chosen_thread_name[length] = '\0';
+  ++name_generation;
+}
+
+void renew_identities_in_child() { process_generation.fetch_add(1, std::memory_order_relaxed); }
+
+// ---- fields
+
+void Field::write(JsonWriter& json) const {
+  switch (kind_) {
+    case Kind::boolean:
+      return json.boolean(value_.boolean);
+    case Kind::integer:
+      return json.integer(value_.integer);
+    case Kind::unsigned_integer:
+      return json.unsigned_integer(value_.unsigned_integer);
+    case Kind::real:
+      return json.real(value_.real);
+    case Kind::text:
+      return json.string({value_.text.data, value_.text.size});
+    case Kind::other:
+      return value_.other.write(json, value_.other.value);
+  }
+}
+
+namespace {
+
+// The functions of a value of the application may throw anything.
+void write_value(JsonWriter& json, const Field& field) {
+  const std::size_t before = json.size();
+  try {
+    field.write(json);
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (...) {
+    json.rollback(before);
+    json.string("[" + exception_text(std::current_exception()) + "]");
+  }
+}
+
+}  // namespace
+
+// ---- RecordEncoder
+
+// Two places may have the same address in turn, as a library is unloaded and another loaded.
+bool RecordEncoder::Site::is(const SourceLocation& other, std::string_view other_logger) const {
+  return source.file == other.file && source.line == other.line &&
+         source.function == other.function && !json.empty() && logger == other_logger &&
+         (other.file == nullptr || file == other.file) &&
+         (other.function == nullptr || function == other.function);
+}
+
+RecordEncoder::RecordEncoder(const Common& common)
+    : logger_(common.logger),
+      writer_(common.prefix, common.max_record_bytes),
+      sites_(std::make_unique<std::array<Site, kSites>>()) {}
+
+std::string_view RecordEncoder::encode(const Record& record) {
+  const std::string_view name =
+      record.level_name.empty() ? level_name(record.level) : record.level_name;
+  const std::int64_t time = unix_microseconds(record.time);
+  if (name.empty()) {
+    writer_.begin(time, "Level " + std::to_string(static_cast<int>(record.level)));
+  } else {
+    writer_.begin(time, name);
+  }
+  writer_.message(record.message);
+  writer_.fields(site_of(record.source, record.logger.empty() ? logger_ : record.logger));
+  write_thread(record);
+  if (record.exception) writer_.exception(exception_text(record.exception));
+  if (!record.stack.empty()) writer_.stack(record.stack);
+  if (!record.trace.trace_id.empty()) writer_.field("trace_id", record.trace.trace_id);
+  if (!record.trace.span_id.empty()) writer_.field("span_id", record.trace.span_id);
+  if (!record.fields.empty()) write_extra(record);
+  return writer_.finish();
+}
+
+void RecordEncoder::trim() {
+  if (writer_.json().size() > kKeptBytes) writer_.release();
+}
+
+const std::string& RecordEncoder::site_of(const SourceLocation& source, std::string_view logger) {
+  constexpr int kFewZeros = 4;
+  const auto address = reinterpret_cast<std::uintptr_t>(source.file) >> kFewZeros;
+  Site& site = (*sites_)[(address ^ source.line) % kSites];
+  if (site.is(source, logger)) return site.json;
+
+  JsonWriter json;
+  json.verbatim("{");
+  json.key("host_process");
+  json.string(logger);
+  json.key("logger_name");
+  json.string(logger);
+  if (source.file != nullptr) {
+    std::string_view file = source.file;
+    file.remove_prefix(file.rfind('/') + 1);  // npos + 1 is 0
+    json.key("module");
+    json.string(file.substr(0, file.rfind('.')));
+    json.key("filename");
+    json.string(file);
+    json.key("lineno");
+    json.unsigned_integer(source.line);
+  }
+  if (source.function != nullptr) {
+    json.key("funcName");
+    json.string(source.function);
+  }
+  site.json.clear();  // nothing that could be taken for the site, should there be no memory
+  site.file = source.file == nullptr ? "" : source.file;
+  site.function = source.function == nullptr ? "" : source.function;
+  site.logger = logger;
+  site.source = source;
+  site.json = "," + std::string(json.text().substr(1));
+  return site.json;
+}
+
+void RecordEncoder::write_thread(const Record& record) {
+  if (const std::uint64_t identity = identity_now(); identity != identity_) {
+    thread_id_ = static_cast<std::uint64_t>(::syscall(SYS_gettid));
+    JsonWriter json;
+    json.verbatim("{");
+    json.key("process");
+    json.integer(::getpid());
+    json.key("processName");
+    json.string(program_invocation_short_name);
+    json.key("thread");
+    json.unsigned_integer(thread_id_);
+    json.key("threadName");
+    json.string(thread_name());
+    thread_json_ = "," + std::string(json.text().substr(1));
+    identity_ = identity;
+  }
+  const bool own = record.thread == 0 || record.thread == thread_id_;
+  if (own && record.thread_name.empty()) return writer_.fields(thread_json_);
+  writer_.field("process", ::getpid());
+  writer_.field("processName", program_invocation_short_name);
+  writer_.field("thread", static_cast<std::int64_t>(own ? thread_id_ : record.thread));
+  if (!record.thread_name.empty()) writer_.field("threadName", record.thread_name);
+}
+
+void RecordEncoder::write_extra(const Record& record) {
+  writer_.begin_extra();
+  for (const Field& field : record.fields) {
+    if (writer_.full()) break;
+    writer_.json().key(field.name());
+    write_value(writer_.json(), field);
+  }
+  writer_.end_extra();
+}
+
+// ---- the encoders of a thread
+
+namespace {
+
+// A program logs through one handler, or a few.
+constexpr std::size_t kEncoders = 4;
+
+struct Encoders {
+  struct Slot {
+    std::uint64_t id = 0;
+    bool in_use = false;
+    std::unique_ptr<RecordEncoder> encoder;
+  };
+  std::array<Slot, kEncoders> slots;
+  std::size_t next = 0;
+
+  Slot* slot_of(const RecordEncoder::Common& common) {
+    for (Slot& slot : slots) {
+      if (slot.id == common.id) return slot.in_use ? nullptr : &slot;
+    }
+    Slot& slot = slots[next];
+    if (slot.in_use) return nullptr;
+    slot.encoder = std::make_unique<RecordEncoder>(common);
+    slot.id = common.id;
+    next = (next + 1) % slots.size();
+    return &slot;
+  }
+};
+
+// Null before the first record, and again when the thread has begun to destroy what it has.
+thread_local Encoders* encoders = nullptr;
+thread_local bool ending = false;
+
+struct Owner {
+  ~Owner() {
+    ending = true;
+    delete encoders;
+    encoders = nullptr;
+  }
+  void make() { encoders = new Encoders; }
+};
+
+Encoders* encoders_of_thread() {
+  if (encoders == nullptr && !ending) {
+    thread_local Owner owner;
+    owner.make();
+  }
+  return encoders;
+}
+
+}  // namespace
+
+BorrowedEncoder::BorrowedEncoder(const RecordEncoder::Common& common) {
+  Encoders* const own = encoders_of_thread();
+  if (Encoders::Slot* const slot = own == nullptr ? nullptr : own->slot_of(common)) {
+    encoder_ = slot->encoder.get();
+    in_use_ = &slot->in_use;
+    *in_use_ = true;
+    return;
+  }
+  another_ = std::make_unique<RecordEncoder>(common);
+  encoder_ = another_.get();
+}
+
+BorrowedEncoder::~BorrowedEncoder() {
+  if (in_use_ == nullptr) return;
+  encoder_->trim();
+  *in_use_ = false;
+}
+
+}  // namespace log_aggregator
