@@ -26,6 +26,9 @@ class LOG_AGGREGATOR_API JsonWriter {
   void string(std::string_view utf8);
   void integer(std::int64_t value);
   void unsigned_integer(std::uint64_t value);
+  // A key and its value at once, which is faster.
+  void member(std::string_view name, std::string_view utf8);
+  void member(std::string_view name, std::int64_t value);
   // NaN and infinities have no JSON form: they become null.
   void real(double value);
   void boolean(bool value);
@@ -58,11 +61,12 @@ class LOG_AGGREGATOR_API JsonWriter {
   }
 
  private:
-  static constexpr std::size_t kShortBytes = 64;
+  static constexpr std::size_t kShortBytes = 256;
 
   void separate();
   template <typename Integer>
   void number(Integer value);
+  char* begin_member(std::string_view name, std::size_t value_room);
   void append_long(std::string_view utf8);
   static char* append_short(char* out, std::string_view utf8);
 

@@ -73,7 +73,7 @@ class Field {
   }
 
   std::string_view name() const { return name_; }
-  // Appends the value alone.
+  // Appends name and value to an object.
   LOG_AGGREGATOR_API void write(JsonWriter& json) const;
 
  private:

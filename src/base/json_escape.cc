@@ -159,9 +159,15 @@ void escape_tail(Cursor& at) {
   }
 }
 
-// A text of one word to two, as most arguments are, from its two ends. Null, and nothing to go by,
-// where a byte does not stand for itself.
-char* copy_plain(char* out, std::string_view text) {
+// A text of less than a word, or of one to two, as most names and arguments are, from its two ends.
+// Null, and nothing to go by, where a byte does not stand for itself.
+char* copy_less_than_word(char* out, std::string_view text) {
+  const std::uint64_t word = load_short(text.data(), text.size());
+  std::memcpy(out, &word, sizeof word);
+  return (specials(word) & low_bytes(text.size())) == 0 ? out + text.size() : nullptr;
+}
+
+char* copy_up_to_two_words(char* out, std::string_view text) {
   const std::uint64_t first = load(text.data());
   const std::uint64_t last = load(text.data() + text.size() - kWord);
   if ((specials(first) | specials(last)) != 0) return nullptr;
@@ -238,12 +244,27 @@ struct Lane16 {
 #endif
 
 #if defined(__x86_64__) || defined(__aarch64__)
-void escape_by_16(Cursor& at) {
+// Copies what stands for itself, of a text of a lane or more, up to the first byte that does not.
+// The last lane overlaps the one before: what it writes once more is the
+// same.
+void copy_lanes16(Cursor& at) {
   while (at.left() >= Lane16::kBytes) {
     const std::size_t plain = Lane16::copy(at.in, at.out);
     at.in += plain;
     at.out += plain;
-    if (plain < Lane16::kBytes) write_special(at);
+    if (plain < Lane16::kBytes) return;
+  }
+  const std::size_t known = Lane16::kBytes - at.left();
+  const std::size_t plain = Lane16::copy(at.in - known, at.out - known) - known;
+  at.in += plain;
+  at.out += plain;
+}
+
+void escape_by_16(Cursor& at) {
+  while (at.left() >= Lane16::kBytes) {
+    copy_lanes16(at);
+    if (at.left() == 0) return;
+    write_special(at);
   }
   escape_words(at);
 }
@@ -280,8 +301,10 @@ bool has_wide_steps() {
 }  // namespace
 
 char* write_json_escaped(char* out, std::string_view utf8) {
-  if (utf8.size() >= kWord && utf8.size() <= 2 * kWord) {
-    if (char* const end = copy_plain(out, utf8)) return end;
+  if (utf8.size() <= 2 * kWord) {
+    char* const end =
+        utf8.size() < kWord ? copy_less_than_word(out, utf8) : copy_up_to_two_words(out, utf8);
+    if (end != nullptr) return end;
   }
 #if defined(__x86_64__)
   if (utf8.size() >= kLongText && has_wide_steps()) return run<escape_by_32>(out, utf8);

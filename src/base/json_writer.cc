@@ -23,6 +23,8 @@ std::size_t piece_length(std::string_view text) {
   return length;
 }
 
+constexpr std::size_t kMostDigits = 24;  // of a number of 64 bits
+
 void escape_into(TextBuffer& out, std::string_view utf8) {
   while (!utf8.empty()) {
     const std::size_t length = piece_length(utf8);
@@ -65,6 +67,44 @@ void JsonWriter::key(std::string_view name) {
   buffer_.append(':');
 }
 
+// Writes what stands before a member's value, and returns where that belongs; that many bytes may
+// be written there.
+char* JsonWriter::begin_member(std::string_view name, std::size_t value_room) {
+  constexpr std::size_t kMarks = 4;  // ,"":
+  char* out = buffer_.room(escaped_room(name.size()) + kMarks + value_room);
+  const char last = buffer_.empty() ? '{' : buffer_.back();
+  *out = ',';
+  if (last != '{' && last != ',') ++out;
+  *out++ = '"';
+  out = write_json_escaped(out, name);
+  *out++ = '"';
+  *out++ = ':';
+  return out;
+}
+
+void JsonWriter::member(std::string_view name, std::string_view utf8) {
+  if (name.size() > kShortBytes || utf8.size() > kShortBytes) {
+    key(name);
+    string(utf8);
+    return;
+  }
+  char* out = begin_member(name, escaped_room(utf8.size()) + 2);
+  *out++ = '"';
+  out = write_json_escaped(out, utf8);
+  *out++ = '"';
+  buffer_.extend_to(out);
+}
+
+void JsonWriter::member(std::string_view name, std::int64_t value) {
+  if (name.size() > kShortBytes) {
+    key(name);
+    integer(value);
+    return;
+  }
+  char* const out = begin_member(name, kMostDigits);
+  buffer_.extend_to(std::to_chars(out, out + kMostDigits, value).ptr);
+}
+
 void JsonWriter::string(std::string_view utf8) {
   begin_string();
   append_string(utf8);
@@ -88,7 +128,6 @@ void JsonWriter::unsigned_integer(std::uint64_t value) { number(value); }
 
 template <typename Integer>
 void JsonWriter::number(Integer value) {
-  constexpr std::size_t kMostDigits = 24;
   separate();
   char* const digits = buffer_.room(kMostDigits);
   buffer_.extend_to(std::to_chars(digits, digits + kMostDigits, value).ptr);

@@ -79,18 +79,17 @@ void renew_identities_in_child() { process_generation.fetch_add(1, std::memory_o
 // ---- fields
 
 void Field::write(JsonWriter& json) const {
+  if (kind_ == Kind::text) return json.member(name_, {value_.text.data, value_.text.size});
+  if (kind_ == Kind::integer) return json.member(name_, value_.integer);
+  json.key(name_);
   switch (kind_) {
     case Kind::boolean:
       return json.boolean(value_.boolean);
-    case Kind::integer:
-      return json.integer(value_.integer);
     case Kind::unsigned_integer:
       return json.unsigned_integer(value_.unsigned_integer);
     case Kind::real:
       return json.real(value_.real);
-    case Kind::text:
-      return json.string({value_.text.data, value_.text.size});
-    case Kind::other:
+    default:
       return value_.other.write(json, value_.other.value);
   }
 }
@@ -98,7 +97,7 @@ void Field::write(JsonWriter& json) const {
 namespace {
 
 // The functions of a value of the application may throw anything.
-void write_value(JsonWriter& json, const Field& field) {
+void write_field(JsonWriter& json, const Field& field) {
   const std::size_t before = json.size();
   try {
     field.write(json);
@@ -106,7 +105,7 @@ void write_value(JsonWriter& json, const Field& field) {
     throw;
   } catch (...) {
     json.rollback(before);
-    json.string("[" + exception_text(std::current_exception()) + "]");
+    json.member(field.name(), "[" + exception_text(std::current_exception()) + "]");
   }
 }
 
@@ -114,12 +113,13 @@ void write_value(JsonWriter& json, const Field& field) {
 
 // ---- RecordEncoder
 
-// Two places may have the same address in turn, as a library is unloaded and another loaded.
+// A file's name may be another one at the same address, as a library is unloaded and another loaded;
+// that then line and function should be the same as well, and the function's name another, is not
+// to be expected.
 bool RecordEncoder::Site::is(const SourceLocation& other, std::string_view other_logger) const {
   return source.file == other.file && source.line == other.line &&
          source.function == other.function && !json.empty() && logger == other_logger &&
-         (other.file == nullptr || file == other.file) &&
-         (other.function == nullptr || function == other.function);
+         (other.file == nullptr || std::strcmp(file.c_str(), other.file) == 0);
 }
 
 RecordEncoder::RecordEncoder(const Common& common)
@@ -137,8 +137,7 @@ std::string_view RecordEncoder::encode(const Record& record) {
     writer_.begin(time, name);
   }
   writer_.message(record.message);
-  writer_.fields(site_of(record.source, record.logger.empty() ? logger_ : record.logger));
-  write_thread(record);
+  write_site(record);
   if (record.exception) writer_.exception(exception_text(record.exception));
   if (!record.stack.empty()) writer_.stack(record.stack);
   if (!record.trace.trace_id.empty()) writer_.field("trace_id", record.trace.trace_id);
@@ -151,11 +150,28 @@ void RecordEncoder::trim() {
   if (writer_.json().size() > kKeptBytes) writer_.release();
 }
 
-const std::string& RecordEncoder::site_of(const SourceLocation& source, std::string_view logger) {
+void RecordEncoder::write_site(const Record& record) {
+  Site& site = site_of(record.source, record.logger.empty() ? logger_ : record.logger);
+  const std::uint64_t identity = identity_now();
+  if (identity != identity_) renew_identity(identity);
+  const bool own = record.thread == 0 || record.thread == thread_id_;
+  if (!own || !record.thread_name.empty()) {
+    writer_.fields(site.json);
+    write_stranger(record);
+    return;
+  }
+  if (site.identity != identity) {
+    site.with_identity = site.json + identity_json_;
+    site.identity = identity;
+  }
+  writer_.fields(site.with_identity);
+}
+
+RecordEncoder::Site& RecordEncoder::site_of(const SourceLocation& source, std::string_view logger) {
   constexpr int kFewZeros = 4;
   const auto address = reinterpret_cast<std::uintptr_t>(source.file) >> kFewZeros;
   Site& site = (*sites_)[(address ^ source.line) % kSites];
-  if (site.is(source, logger)) return site.json;
+  if (site.is(source, logger)) return site;
 
   JsonWriter json;
   json.verbatim("{");
@@ -179,34 +195,35 @@ const std::string& RecordEncoder::site_of(const SourceLocation& source, std::str
   }
   site.json.clear();  // nothing that could be taken for the site, should there be no memory
   site.file = source.file == nullptr ? "" : source.file;
-  site.function = source.function == nullptr ? "" : source.function;
   site.logger = logger;
   site.source = source;
+  site.identity = 0;
   site.json = "," + std::string(json.text().substr(1));
-  return site.json;
+  return site;
 }
 
-void RecordEncoder::write_thread(const Record& record) {
-  if (const std::uint64_t identity = identity_now(); identity != identity_) {
-    thread_id_ = static_cast<std::uint64_t>(::syscall(SYS_gettid));
-    JsonWriter json;
-    json.verbatim("{");
-    json.key("process");
-    json.integer(::getpid());
-    json.key("processName");
-    json.string(program_invocation_short_name);
-    json.key("thread");
-    json.unsigned_integer(thread_id_);
-    json.key("threadName");
-    json.string(thread_name());
-    thread_json_ = "," + std::string(json.text().substr(1));
-    identity_ = identity;
-  }
-  const bool own = record.thread == 0 || record.thread == thread_id_;
-  if (own && record.thread_name.empty()) return writer_.fields(thread_json_);
+void RecordEncoder::renew_identity(std::uint64_t identity) {
+  thread_id_ = static_cast<std::uint64_t>(::syscall(SYS_gettid));
+  JsonWriter json;
+  json.verbatim("{");
+  json.key("process");
+  json.integer(::getpid());
+  json.key("processName");
+  json.string(program_invocation_short_name);
+  json.key("thread");
+  json.unsigned_integer(thread_id_);
+  json.key("threadName");
+  json.string(thread_name());
+  identity_json_ = "," + std::string(json.text().substr(1));
+  identity_ = identity;
+}
+
+// Of a thread that is not the one that encodes, or has another name in this record.
+void RecordEncoder::write_stranger(const Record& record) {
   writer_.field("process", ::getpid());
   writer_.field("processName", program_invocation_short_name);
-  writer_.field("thread", static_cast<std::int64_t>(own ? thread_id_ : record.thread));
+  writer_.field("thread",
+                static_cast<std::int64_t>(record.thread == 0 ? thread_id_ : record.thread));
   if (!record.thread_name.empty()) writer_.field("threadName", record.thread_name);
 }
 
@@ -214,8 +231,7 @@ void RecordEncoder::write_extra(const Record& record) {
   writer_.begin_extra();
   for (const Field& field : record.fields) {
     if (writer_.full()) break;
-    writer_.json().key(field.name());
-    write_value(writer_.json(), field);
+    write_field(writer_.json(), field);
   }
   writer_.end_extra();
 }

@@ -35,17 +35,21 @@ class RecordEncoder {
   void trim();
 
  private:
-  // Where a call stands, its logger, and both as JSON.
+  // Where a call stands and its logger.
   struct Site {
     SourceLocation source;
-    std::string file, function, logger;
-    std::string json;
+    std::string file, logger;
+    std::string json;           // both
+    std::string with_identity;  // and who logs
+    std::uint64_t identity = 0;
 
     bool is(const SourceLocation& other, std::string_view other_logger) const;
   };
 
-  const std::string& site_of(const SourceLocation& source, std::string_view logger);
-  void write_thread(const Record& record);
+  void write_site(const Record& record);
+  Site& site_of(const SourceLocation& source, std::string_view logger);
+  void renew_identity(std::uint64_t identity);
+  void write_stranger(const Record& record);
   void write_extra(const Record& record);
 
   static constexpr std::size_t kSites = 256;
@@ -53,9 +57,10 @@ class RecordEncoder {
   const std::string logger_;
   RecordWriter writer_;
   std::unique_ptr<std::array<Site, kSites>> sites_;  // each at a place that its address gives
-  std::string thread_json_;                          // of the thread that encodes
+  // Of the thread that encodes, and its process.
+  std::uint64_t identity_ = 0;  // another number whenever what follows is another
   std::uint64_t thread_id_ = 0;
-  std::uint64_t identity_ = 0;  // which thread_json_ was made for
+  std::string identity_json_;
 };
 
 // The calling thread's encoder of a handler for as long as one record takes. Where that is in use

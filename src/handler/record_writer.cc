@@ -106,13 +106,11 @@ void RecordWriter::exception(std::string_view utf8) {
 void RecordWriter::stack(std::string_view utf8) { text_part(R"(,"stack":")", utf8, stack_); }
 
 void RecordWriter::field(std::string_view name, std::string_view utf8) {
-  json_.key(name);
-  json_.string(utf8.substr(0, max_bytes_));
+  json_.member(name, utf8.substr(0, max_bytes_));
 }
 
 void RecordWriter::field(std::string_view name, std::int64_t value) {
-  json_.key(name);
-  json_.integer(value);
+  json_.member(name, value);
 }
 
 void RecordWriter::begin_message() { begin_part(R"(,"message":")", message_); }
@@ -143,8 +141,7 @@ void RecordWriter::text_part(std::string_view opening, std::string_view utf8, Pa
 }
 
 void RecordWriter::begin_extra() {
-  json_.key("extra");
-  json_.begin_object();
+  json_.verbatim(R"(,"extra":{)");  // a record never begins with it
   extra_.begin = json_.size();
 }
 
