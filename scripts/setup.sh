@@ -4,10 +4,10 @@
 
 build_packages=(g++ cmake ninja-build pkg-config libcurl4-openssl-dev libzstd-dev libdeflate-dev
   libsimdjson-dev libsqlite3-dev libcli11-dev libboost-dev prometheus-cpp-dev libgmock-dev
-  e2fsprogs btrfs-progs)
+  libspdlog-dev e2fsprogs btrfs-progs)
 check_packages=(clang-16 clang-tidy-16 clang-format-16 libclang-rt-16-dev)
 browser_packages=(chromium)
-bench_packages=(libspdlog-dev rapidjson-dev)
+bench_packages=(rapidjson-dev)
 
 # PYTHON names another interpreter, which then must have its headers and venv itself. The system's
 # is preferred to the first in PATH, because that is what the packages belong to.
