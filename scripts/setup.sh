@@ -29,6 +29,7 @@ venv_stamp=.venv/requirements.sha256
 build_stamp=.venv/build.sha256
 page_stamp=build/page.sha256
 hooks_stamp=build/hooks/requirements.sha256
+newer_spdlog=build/newer-spdlog
 
 build_options=(--config-settings=build-dir=build/release
   --config-settings=cmake.build-type=Release
@@ -74,6 +75,40 @@ setup_tests() {
   if [[ $(hooks_id) != "$(cat "$hooks_stamp" 2>/dev/null)" ]]; then
     step "packages that patch logging, for tests" hooks make_hooks
   fi
+}
+
+# A newer spdlog than the system's, for the tests of our sink: headers from the mirror that the system
+# itself is installed from. Where they cannot be had, those tests are skipped by name.
+setup_newer_spdlog() {
+  local mirror
+  if [[ -d $newer_spdlog/include ]]; then return; fi
+  mirror=$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m 1 '/debian/$') || return 0
+  step "a newer spdlog, for tests" newer-spdlog make_newer_spdlog "$mirror" || true
+}
+
+make_newer_spdlog() {
+  local made=$PWD/$newer_spdlog.new
+  rm -rf "$made" &&
+    mkdir -p "$made/lists/partial" "$made/cache/archives/partial" "$made/files" &&
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $1 trixie main" \
+      >"$made/sources.list" &&
+    apt_of "$made" update &&
+    (cd "$made" && apt_of "$made" download libspdlog-dev libfmt-dev) &&
+    find "$made" -maxdepth 1 -name '*.deb' -exec dpkg-deb -x {} "$made/files" \; &&
+    rm -rf "$newer_spdlog" && mkdir -p "$newer_spdlog" &&
+    mv "$made/files/usr/share/doc" "$newer_spdlog/" &&
+    mv "$made/files/usr/include" "$newer_spdlog/" &&
+    rm -rf "$made"
+}
+
+# apt_of FOLDER ARGUMENTS...: apt-get with sources and lists of its own, which needs no rights.
+apt_of() {
+  local folder=$1
+  shift
+  apt-get -o Dir::Etc::sourcelist="$folder/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+    -o Dir::State::lists="$folder/lists" -o Dir::State::status=/dev/null \
+    -o Dir::Cache="$folder/cache" -o APT::Sandbox::User= -o Acquire::Languages=none \
+    -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "$@"
 }
 
 setup_browser() {
@@ -185,7 +220,9 @@ page_npm() {
 build_id() {
   {
     echo "$PWD" "${build_options[@]}"
-    missing_packages "${bench_packages[@]}"  # what they are for is built where they are there
+    # What these are for is built where they are there.
+    missing_packages "${bench_packages[@]}"
+    ls -d "$newer_spdlog/include" 2>/dev/null
     find CMakeLists.txt VERSION pyproject.toml bench cli cmake collector include python src \
       -type f -not -name '*.pyc' -not -path '*/node_modules/*' -print0 | sort -z | xargs -0 sha256sum
   } | sha256sum

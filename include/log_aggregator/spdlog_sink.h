@@ -95,7 +95,6 @@ class spdlog_sink final : public spdlog::sinks::sink {
     set_formatter(std::make_unique<spdlog::pattern_formatter>(pattern));
   }
   void set_formatter(std::unique_ptr<spdlog::formatter> formatter) override {
-    if (!formats_) return;
     const std::lock_guard<Mutex> lock(mutex_);
     formatter_ = std::move(formatter);
   }
