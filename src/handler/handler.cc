@@ -142,7 +142,7 @@ void work(Pipeline& pipeline) {
 
 }  // namespace
 
-class Handler::Impl final : private ForkAware {
+class LOG_AGGREGATOR_HIDDEN Handler::Impl final : private ForkAware {
  public:
   Impl(Options options, Endpoint endpoint)
       : settings_(std::make_shared<Settings>(std::move(options), std::move(endpoint))) {}

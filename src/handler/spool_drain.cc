@@ -31,7 +31,7 @@ Options for_delivery(Options options) {
 
 }  // namespace
 
-class SpoolDrain::Impl {
+class LOG_AGGREGATOR_HIDDEN SpoolDrain::Impl {
  public:
   Impl(Options options, Endpoint endpoint, std::string directory)
       : directory_(std::move(directory)),
