@@ -90,6 +90,7 @@ make_newer_spdlog() {
   local made=$PWD/$newer_spdlog.new
   rm -rf "$made" &&
     mkdir -p "$made/lists/partial" "$made/cache/archives/partial" "$made/files" &&
+    touch "$made/status" &&
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $1 trixie main" \
       >"$made/sources.list" &&
     apt_of "$made" update &&
@@ -105,8 +106,8 @@ make_newer_spdlog() {
 apt_of() {
   local folder=$1
   shift
-  apt-get -o Dir::Etc::sourcelist="$folder/sources.list" -o Dir::Etc::sourceparts=/dev/null \
-    -o Dir::State::lists="$folder/lists" -o Dir::State::status=/dev/null \
+  apt-get -o Dir::Etc::sourcelist="$folder/sources.list" -o Dir::Etc::sourceparts=- \
+    -o Dir::State::lists="$folder/lists" -o Dir::State::status="$folder/status" \
     -o Dir::Cache="$folder/cache" -o APT::Sandbox::User= -o Acquire::Languages=none \
     -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "$@"
 }
@@ -223,8 +224,8 @@ build_id() {
     # What these are for is built where they are there.
     missing_packages "${bench_packages[@]}"
     ls -d "$newer_spdlog/include" 2>/dev/null
-    find CMakeLists.txt VERSION pyproject.toml bench cli cmake collector include python src \
-      -type f -not -name '*.pyc' -not -path '*/node_modules/*' -print0 | sort -z | xargs -0 sha256sum
+    find CMakeLists.txt VERSION pyproject.toml bench cli cmake collector examples include python \
+      src tests/cpp -type f -not -name '*.pyc' -not -path '*/node_modules/*' -print0 | sort -z | xargs -0 sha256sum
   } | sha256sum
 }
 

@@ -33,6 +33,7 @@ def kill(
     It has logged for up to `life_s` by then. `spool`: the folder to make the spool in.
     """
     chance = random.Random(seed)
+    rate = rate or shipper.full_rate
     with Run(shipper, seed, writers=kills * threads + 1, spool=spool) as run:
         for _ in range(kills):
             app = run.start(threads=threads, rate=rate / threads)

@@ -60,10 +60,21 @@ class Shipper:
     counts_drops: bool = True
     accelerated: bool = False
     python: str = sys.executable
+    program: str = ""
+    """The application, where it is none in Python: what its build calls it."""
+    full_rate: float = 0
+    """Records a second that stand for full speed where a receiving end is to store them all; 0: as
+    fast as it can."""
 
     @property
     def is_ours(self) -> bool:
         return self.kind == "ours"
+
+    def command(self) -> list[str]:
+        """Of the application, but for its configuration."""
+        if self.program:
+            return [str(build() / "tests" / "cpp" / self.program)]
+        return [self.python, "-m", "reliability.application"]
 
     def with_options(self, **options: Any) -> Shipper:
         """The same with further options; only ours are ever tuned."""
@@ -73,6 +84,11 @@ class Shipper:
 OURS = Shipper("ours", "ours", "collector")
 OURS_WITH_SPOOL = Shipper("ours+spool", "ours", "collector", spool=True, settle_s=10.0)
 OURS_ACCELERATED = replace(OURS_WITH_SPOOL, name="ours+spool, accelerated", accelerated=True)
+# A program in C++ that logs through spdlog and our sink.
+OURS_SPDLOG = replace(
+    OURS, name="ours, spdlog", program="log_aggregator_spdlog_application", full_rate=20_000
+)
+OURS_SPDLOG_WITH_SPOOL = replace(OURS_SPDLOG, name="ours+spool, spdlog", spool=True, settle_s=10.0)
 
 
 def peers(python: str) -> list[Shipper]:
@@ -156,6 +172,11 @@ def find_collector() -> str:
     """The command of this environment's collector."""
     chosen = os.environ.get("LOG_AGGREGATOR_COMMAND")
     return chosen or str(Path(sys.executable).with_name("log-aggregator"))
+
+
+def build() -> Path:
+    """Where the C++ programs of the tests are built."""
+    return Path(os.environ.get("LOG_AGGREGATOR_BUILD", TESTS.parent / "build" / "release"))
 
 
 def _die_with_parent() -> None:
@@ -285,7 +306,7 @@ def _match(pattern: bytes, text: bytes, default: bytes) -> bytes:
 
 
 class Application:
-    """A process that logs; reliability/application.py is its program."""
+    """A process that logs: reliability/application.py, or tests/cpp/spdlog_application.cc."""
 
     def __init__(self, run: Run, config: dict[str, Any]) -> None:
         self._acks = run.acks
@@ -295,7 +316,7 @@ class Application:
         self._ready = self._acks.words[READY]
         with (run.directory / "application.stderr").open("a") as errors:
             self.process = subprocess.Popen(
-                [run.shipper.python, "-m", "reliability.application", json.dumps(config)],
+                [*run.shipper.command(), json.dumps(config)],
                 cwd=TESTS,
                 stdin=subprocess.DEVNULL,
                 stdout=errors,

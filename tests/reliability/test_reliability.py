@@ -15,7 +15,15 @@ import pytest
 
 from log_aggregator_handler import LogAggregatorHandler
 from reliability import experiments
-from reliability.harness import OURS, OURS_ACCELERATED, OURS_WITH_SPOOL, Outcome, Shipper
+from reliability.harness import (
+    OURS,
+    OURS_ACCELERATED,
+    OURS_SPDLOG,
+    OURS_SPDLOG_WITH_SPOOL,
+    OURS_WITH_SPOOL,
+    Outcome,
+    Shipper,
+)
 from reliability.loop_images import KINDS, mounted_image
 
 MAX_OVER_CAP_MIB = 16
@@ -29,8 +37,15 @@ spool = pytest.param(
     ),
 )
 memory = pytest.param(OURS, id="memory")
+spdlog_spool = pytest.param(OURS_SPDLOG_WITH_SPOOL, id="spdlog-spool")
+spdlog_memory = pytest.param(OURS_SPDLOG, id="spdlog-memory")
 with_spool = pytest.mark.parametrize("shipper", [spool])
 with_both = pytest.mark.parametrize("shipper", [spool, memory])
+# Also with a program in C++ that logs through spdlog.
+with_spool_and_spdlog = pytest.mark.parametrize("shipper", [spool, spdlog_spool])
+with_both_and_spdlog = pytest.mark.parametrize(
+    "shipper", [spool, memory, spdlog_spool, spdlog_memory]
+)
 
 Perform = Callable[..., Outcome]
 
@@ -52,7 +67,9 @@ def perform(record_property: Callable[[str, object], None]) -> Perform:
     return run
 
 
-@pytest.mark.parametrize("shipper", [spool, pytest.param(OURS_ACCELERATED, id="accelerated")])
+@pytest.mark.parametrize(
+    "shipper", [spool, pytest.param(OURS_ACCELERATED, id="accelerated"), spdlog_spool]
+)
 def test_killed_at_random_instants_it_loses_nothing_whose_call_had_returned(
     perform: Perform, shipper: Shipper
 ) -> None:
@@ -75,7 +92,7 @@ def test_a_collector_killed_under_load_gets_every_record_once(
     assert perform(experiments.kill_collector, shipper, kills=8).dropped == 0
 
 
-@with_both
+@with_both_and_spdlog
 @pytest.mark.parametrize("how", ["refused", "hung"])
 def test_an_outage_loses_nothing_and_holds_up_no_log_call(
     perform: Perform, shipper: Shipper, how: str
@@ -87,7 +104,7 @@ def test_an_outage_loses_nothing_and_holds_up_no_log_call(
     assert outcome.p50_us < 10_000
 
 
-@with_both
+@with_both_and_spdlog
 def test_an_outage_at_full_speed_keeps_memory_within_the_cap_and_counts_each_drop(
     perform: Perform, shipper: Shipper
 ) -> None:
@@ -98,21 +115,21 @@ def test_an_outage_at_full_speed_keeps_memory_within_the_cap_and_counts_each_dro
     assert outcome.peak_mib - outcome.idle_mib <= cap_mib + MAX_OVER_CAP_MIB
 
 
-@with_both
+@with_both_and_spdlog
 def test_parent_and_children_of_a_fork_under_load_deliver_what_each_logged_once(
     perform: Perform, shipper: Shipper
 ) -> None:
     assert perform(experiments.fork, shipper, children=30).dropped == 0
 
 
-@with_spool
+@with_spool_and_spdlog
 def test_children_that_end_by_os_exit_leave_their_records_to_the_next_start(
     perform: Perform, shipper: Shipper
 ) -> None:
     assert perform(experiments.fork, shipper, children=30, child_end="exit").dropped == 0
 
 
-@with_spool
+@with_spool_and_spdlog
 @pytest.mark.parametrize("how", experiments.ENDS)
 def test_however_it_ends_the_next_start_delivers_what_is_left(
     perform: Perform, shipper: Shipper, how: str
@@ -141,7 +158,7 @@ def test_of_eight_processes_on_one_spool_seven_are_killed_and_their_orphans_drai
     assert perform(experiments.siblings, shipper).dropped == 0
 
 
-@with_both
+@with_both_and_spdlog
 def test_threads_that_outrun_a_slow_server_stay_within_the_cap_and_each_drop_is_counted(
     perform: Perform, shipper: Shipper
 ) -> None:
