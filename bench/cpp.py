@@ -33,6 +33,8 @@ def transport(plan: Plan) -> dict[str, Any]:
         return {
             "records_per_s": found["records"] / found["seconds"],
             "records_per_cpu_s": found["records"] / found["cpu_seconds"],
+            "records_per_worker_cpu_s": found["records"]
+            / (found["cpu_seconds"] - found["caller_cpu_seconds"]),
             "record_bytes": found["record_bytes"],
         }
 

@@ -9,8 +9,8 @@
 #include <cstdint>
 #include <string_view>
 
-#include "src/handler/record_writer.h"
 #include "src/base/time_text.h"
+#include "src/handler/record_writer.h"
 
 namespace log_aggregator::bench {
 

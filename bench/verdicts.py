@@ -69,7 +69,13 @@ def encoded(found: Found) -> float:
 
 
 def transported(compression: str) -> Callable[[Found], float]:
-    return lambda found: float(found["transport"][compression]["records_per_cpu_s"]["median"])
+    what = "records_per_worker_cpu_s"
+    return lambda found: float(found["transport"][compression][what]["median"])
+
+
+def cpp_ratio(name: str, base: str, what: str, of: str = "") -> Callable[[Found], float]:
+    """A figure of one kind of call, over a figure, the same unless `of` names it, of another."""
+    return lambda found: float(found["call"][name][what]) / float(found["call"][base][of or what])
 
 
 def slowest_query(found: Found) -> float:
@@ -155,8 +161,28 @@ GOALS = (
         *("delivery", "accelerated, spool × no spool", 0.85, False),
         sent_ratio("accelerated-spool", "accelerated"),
     ),
+    Goal(
+        *("cpp", "spdlog with our sink × its null sink, p50", 1.6, True),
+        cpp_ratio("ours spdlog", "spdlog null", "p50_ns"),
+    ),
+    Goal(
+        *("cpp", "the same × spdlog asynchronous, p50", 0.2, True),
+        cpp_ratio("ours spdlog", "spdlog async json", "p50_ns"),
+    ),
+    Goal(
+        *("cpp", "the same, p99", 0.2, True),
+        cpp_ratio("ours spdlog", "spdlog async json", "p99_ns"),
+    ),
+    Goal(
+        *("cpp", "our own call × quill's, p50", 1.2, True),
+        cpp_ratio("ours", "quill", "p50_ns"),
+    ),
+    Goal(
+        *("cpp", "the same × quill's until it has encoded", 0.2, True),
+        cpp_ratio("ours", "quill", "p50_ns", "encoded_ns"),
+    ),
     Goal("cpp", "encoding × rapidjson's speed", 6, False, encoded),
-    Goal("cpp", "transport, records a CPU second", 5e6, False, transported("none")),
+    Goal("cpp", "transport, records a second of its CPU", 5e6, False, transported("none")),
     Goal("cpp", "the same with zstd", 6e5, False, transported("zstd")),
     Goal("search", "the slowest kind of query, newest 100, ms", 50, True, slowest_query),
 )

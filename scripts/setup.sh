@@ -36,6 +36,10 @@ build_options=(--config-settings=build-dir=build/release
   --config-settings=cmake.define.LOG_AGGREGATOR_TESTS=ON
   --config-settings=cmake.define.LOG_AGGREGATOR_BENCH=ON
   --config-settings=cmake.define.LOG_AGGREGATOR_WERROR=ON)
+# Headers of quill, which no registry of packages has, for ./run bench.
+if [[ -n ${QUILL_INCLUDE_DIR:-} ]]; then
+  build_options+=("--config-settings=cmake.define.LOG_AGGREGATOR_QUILL_INCLUDE_DIR=$QUILL_INCLUDE_DIR")
+fi
 
 # setup_project [PACKAGES...]: all of it, with PACKAGES beside those of the build.
 setup_project() {

@@ -152,6 +152,25 @@ TEST(JsonWriterTest, commas_stand_between_members_and_elements_only) {
             R"({"a":[1,{},[],null,"x,"],"b":true,"c":123456789012345678901234567890,"":""})");
 }
 
+TEST(JsonWriterTest, a_member_is_a_key_and_its_value_of_any_length) {
+  for (const std::size_t length : {0, 1, 7, 8, 16, 17, 64, 255, 256, 257, 5'000}) {
+    const std::string name(length, '"');
+    const std::string text = std::string(length, 'x') + "\n";
+    JsonWriter apart;
+    JsonWriter at_once;
+    for (JsonWriter* json : {&apart, &at_once}) json->begin_object();
+    for (int i = 0; i < 2; ++i) {
+      apart.key(name);
+      apart.string(text);
+      apart.key(name);
+      apart.integer(-7);
+      at_once.member(name, text);
+      at_once.member(name, -7);
+    }
+    EXPECT_EQ(at_once.text(), apart.text());
+  }
+}
+
 TEST(JsonWriterTest, integers_keep_every_digit) {
   JsonWriter json;
   json.begin_array();

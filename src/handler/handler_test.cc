@@ -135,6 +135,15 @@ INSTANTIATE_TEST_SUITE_P(Option, BadOptionTest, ::testing::ValuesIn(kBadOptions)
 
 // ---- a handler at a real server
 
+// Logs while it is written.
+struct LoggingValue {
+  Handler* handler;
+};
+void to_log_json(JsonWriter& json, const LoggingValue& value) {
+  value.handler->log(Level::info, "inner");
+  json.null();
+}
+
 class HandlerTest : public ::testing::Test {
  protected:
   HandlerTest() {
@@ -633,6 +642,34 @@ TEST_F(HandlerTest, credentials_in_the_endpoint_are_sent_and_never_shown) {
   EXPECT_EQ(server_.received().back().header("authorization"), basic_auth("user", "p@ss").value);
   EXPECT_EQ(handler().options().api_endpoint, server_.url("/api/logs"));
   EXPECT_THAT(reports(), ElementsAre(Not(HasSubstr("p@ss"))));
+}
+
+TEST_F(HandlerTest, a_record_of_parts_arrives_with_all_of_them) {
+  std::string body;
+  post_ = [&body](const Received& request) {
+    body = testing::decoded(request.header("content-encoding"), request.body);
+    return Reply{};
+  };
+  options_.host = "here";
+  options_.fields = {static_field("service", "shop")};
+  EXPECT_TRUE(handler().log(Level::warning, "disk full", field("n", 1), logger("app.disk"),
+                            field("path", std::string("/var"))));
+  ASSERT_TRUE(handler().flush());
+  EXPECT_THAT(
+      body,
+      AllOf(HasSubstr(R"("level":"WARNING","host":"here","service":"shop")"),
+            HasSubstr(R"("message":"disk full")"), HasSubstr(R"("logger_name":"app.disk")"),
+            HasSubstr(R"("funcName":"TestBody")"), HasSubstr(R"("extra":{"n":1,"path":"/var"})")));
+}
+
+TEST_F(HandlerTest, a_logger_without_a_name_has_that_of_the_options) {
+  EXPECT_EQ(handler().options().logger, "handler_tests");
+}
+
+TEST_F(HandlerTest, a_value_that_logs_while_it_is_written_is_a_record_beside) {
+  EXPECT_TRUE(handler().log(Level::info, "outer", field("value", LoggingValue{&handler()})));
+  ASSERT_TRUE(handler().flush());
+  EXPECT_EQ(stats().delivered, 2U);
 }
 
 TEST_F(HandlerTest, try_log_takes_a_record_or_leaves_what_would_wait) {
