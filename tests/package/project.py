@@ -1,0 +1,47 @@
+"""What the tests of the package share.
+
+A stranger's files are samples of docs/cpp.md: the word behind the language of a block there is the
+file's name.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = ROOT / "docs" / "cpp.md"
+
+
+def sample(name: str) -> str:
+    """The text of the one block of docs/cpp.md that is called so."""
+    (text,) = re.findall(
+        rf"^```\w+ {re.escape(name)}\n(.*?)^```$", DOCUMENT.read_text(), re.S | re.M
+    )
+    return text
+
+
+def run(*command: str | Path, **options: Any) -> str:
+    """Standard output of a command, which has to succeed."""
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        **options,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}"
+    return done.stdout
+
+
+def skip_without(*programs: str) -> None:
+    for program in programs:
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not installed")
