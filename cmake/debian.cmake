@@ -8,6 +8,7 @@ if(NOT CPACK_PACKAGE_CONTACT)
 endif()
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "")  # each has its own
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_COMPONENTS_ALL runtime devel)
@@ -21,18 +22,21 @@ set(library_package liblog-aggregator${PROJECT_VERSION_MAJOR})
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME ${library_package})
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SECTION libs)
 set(CPACK_DEBIAN_RUNTIME_DESCRIPTION "Ships log records to a log aggregation API: shared library
- Takes the log records of C++ applications without making them wait, and delivers them over HTTP in
- batches, with retries and, if wanted, a spool that survives the process.")
+Takes the log records of C++ applications without making them wait, and
+delivers them over HTTP in batches, with retries and, if wanted, a spool that
+survives the process.")
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SHLIBDEPS ON)
 # While the version is 0.x, programs need the release that they were built with.
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS_POLICY "=")
+file(WRITE ${PROJECT_BINARY_DIR}/triggers "activate-noawait ldconfig\n")
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA ${PROJECT_BINARY_DIR}/triggers)
 
 set(CPACK_DEBIAN_DEVEL_PACKAGE_NAME liblog-aggregator-dev)
 set(CPACK_DEBIAN_DEVEL_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEVEL_DESCRIPTION "Ships log records to a log aggregation API: development files
- The headers, the static library, the sink for spdlog, and the files by which CMake and pkg-config
- find them.")
+The headers, the static library, the sink for spdlog, and the files by which
+CMake and pkg-config find them.")
 # What the static library is linked with.
 string(JOIN ", " CPACK_DEBIAN_DEVEL_PACKAGE_DEPENDS
   "${library_package} (= ${PROJECT_VERSION})"
@@ -43,13 +47,22 @@ set(CPACK_DEBIAN_DEVEL_PACKAGE_SUGGESTS "libspdlog-dev, pkg-config, cmake")
 set(CPACK_DEBIAN_COMMAND_PACKAGE_NAME log-aggregator)
 set(CPACK_DEBIAN_COMMAND_PACKAGE_SECTION utils)
 set(CPACK_DEBIAN_COMMAND_DESCRIPTION "Collects log records over HTTP, searches and sends them
- The collector, with a web page to search and follow the records it stores in SQLite, and the
- commands that send files to it, search it, and deliver what crashed programs have left.")
+The collector, with a web page to search and follow the records it stores in
+SQLite, and the commands that send files to it, search it, and deliver what
+crashed programs have left.")
 set(CPACK_DEBIAN_COMMAND_PACKAGE_SHLIBDEPS ON)
 
 # What Debian asks of every package.
-execute_process(COMMAND gzip -9nc ${PROJECT_SOURCE_DIR}/CHANGELOG.md
-                OUTPUT_FILE ${PROJECT_BINARY_DIR}/changelog.gz COMMAND_ERROR_IS_FATAL ANY)
+string(TIMESTAMP date "%a, %d %b %Y %H:%M:%S +0000" UTC)
+file(CONFIGURE OUTPUT changelog @ONLY CONTENT
+"log-aggregator (@PROJECT_VERSION@) unstable; urgency=medium
+
+  * Release @PROJECT_VERSION@.
+
+ -- @CPACK_PACKAGE_CONTACT@  @date@
+")
+execute_process(COMMAND gzip -9nf changelog
+                WORKING_DIRECTORY ${PROJECT_BINARY_DIR} COMMAND_ERROR_IS_FATAL ANY)
 foreach(component IN LISTS CPACK_COMPONENTS_ALL)
   string(TOUPPER ${component} upper)
   set(doc_dir ${CMAKE_INSTALL_DATAROOTDIR}/doc/${CPACK_DEBIAN_${upper}_PACKAGE_NAME})

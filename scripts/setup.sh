@@ -7,6 +7,7 @@ build_packages=(g++ cmake ninja-build pkg-config libcurl4-openssl-dev libzstd-de
   libspdlog-dev e2fsprogs btrfs-progs)
 check_packages=(clang-16 clang-tidy-16 clang-format-16 libclang-rt-16-dev)
 browser_packages=(chromium)
+test_packages=("${browser_packages[@]}" debootstrap dpkg-dev file)
 bench_packages=(rapidjson-dev)
 
 # PYTHON names another interpreter, which then must have its headers and venv itself. The system's
@@ -35,7 +36,10 @@ build_options=(--config-settings=build-dir=build/release
   --config-settings=cmake.build-type=Release
   --config-settings=cmake.define.LOG_AGGREGATOR_TESTS=ON
   --config-settings=cmake.define.LOG_AGGREGATOR_BENCH=ON
-  --config-settings=cmake.define.LOG_AGGREGATOR_WERROR=ON)
+  --config-settings=cmake.define.LOG_AGGREGATOR_WERROR=ON
+  # The tests install from it, as if from a build for /usr.
+  --config-settings=cmake.define.LOG_AGGREGATOR_INSTALL=ON
+  "--config-settings=cmake.define.CMAKE_INSTALL_LIBDIR=lib/$(uname -m)-linux-gnu")
 # Headers of quill, which no registry of packages has, for ./run bench.
 if [[ -n ${QUILL_INCLUDE_DIR:-} ]]; then
   build_options+=("--config-settings=cmake.define.LOG_AGGREGATOR_QUILL_INCLUDE_DIR=$QUILL_INCLUDE_DIR")
@@ -66,11 +70,11 @@ setup_project() {
   exec 9>&-
 }
 
-# What the tests need beside it: a browser, CPython's own tests of logging, and packages that patch
-# it.
+# What the tests need beside it: a browser, what makes Debian packages and a Debian to try them in,
+# CPython's own tests of logging, and packages that patch it.
 setup_tests() {
   local version
-  setup_browser
+  install_missing "${test_packages[@]}"
   version=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
   # Those of another interpreter come with it or not at all.
   if [[ $python == /usr/bin/python3 && ! -e /usr/lib/python$version/test/test_logging.py ]]; then
@@ -116,9 +120,11 @@ apt_of() {
     -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "$@"
 }
 
-setup_browser() {
+setup_browser() { install_missing "${browser_packages[@]}"; }
+
+install_missing() {
   local missing
-  mapfile -t missing < <(missing_packages "${browser_packages[@]}")
+  mapfile -t missing < <(missing_packages "$@")
   if ((${#missing[@]})); then
     install_packages "${missing[@]}"
   fi
