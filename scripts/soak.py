@@ -32,6 +32,8 @@ from reliability import experiments  # noqa: E402
 from reliability.harness import (  # noqa: E402
     OURS,
     OURS_ACCELERATED,
+    OURS_SPDLOG,
+    OURS_SPDLOG_WITH_SPOOL,
     OURS_WITH_SPOOL,
     HarnessError,
     Outcome,
@@ -59,6 +61,8 @@ class Task:
     """Also with ours without a spool."""
     accelerated: bool = False
     """Also with ours with a spool and accelerate()."""
+    spdlog: bool = False
+    """Also with ours in a C++ program that logs through spdlog, where it is done with ours."""
     may_lose: bool = False
     """Without a spool a record may be lost: nobody promised otherwise."""
     may_repeat: bool = False
@@ -79,6 +83,7 @@ def plan(minutes: float) -> list[Task]:
             times=max(1, round(kills / KILLS_AT_ONCE)),
             memory=False,
             accelerated=True,
+            spdlog=True,
         ),
         Task("kill", partial(experiments.kill, kills=many(100, 10)), peers=True, may_lose=True),
         Task(
@@ -100,13 +105,14 @@ def plan(minutes: float) -> list[Task]:
     ]
     for how in ("refused", "hung"):
         task = partial(experiments.outage, seconds=many(60, 5), how=how)
-        tasks.append(Task(f"outage-{how}", task))
+        tasks.append(Task(f"outage-{how}", task, spdlog=True))
         task = partial(experiments.outage, seconds=many(60, 10), rate=PEER_RATE, how=how)
         tasks.append(Task(f"outage-{how} at a slow rate", task, peers=True))
-    tasks.append(Task("memory", partial(experiments.memory, seconds=many(30, 3))))
+    tasks.append(Task("memory", partial(experiments.memory, seconds=many(30, 3)), spdlog=True))
     for child_end in ("return", "exit"):
         task = partial(experiments.fork, children=many(1000, 50), child_end=child_end)
-        tasks.append(Task("fork", task, peers=True, may_lose=child_end == "exit"))
+        may_lose = child_end == "exit"
+        tasks.append(Task("fork", task, peers=True, may_lose=may_lose, spdlog=True))
     for how in experiments.ENDS:
         task = partial(experiments.end, how=how, times=many(20, 2))
         tasks.append(Task(f"end-{how}", task, peers=True, may_lose=how != "return"))
@@ -117,6 +123,7 @@ def plan(minutes: float) -> list[Task]:
             "slow-server",
             partial(experiments.slow_server, records=many(20_000, 2000)),
             may_repeat=True,
+            spdlog=True,
         ),
     ]
     return tasks
@@ -387,6 +394,8 @@ def run_all(options: argparse.Namespace, others: list[Shipper], report: Report) 
             ours.append(OURS)
         if task.accelerated:
             ours.append(OURS_ACCELERATED)
+        if task.spdlog:
+            ours += [OURS_SPDLOG_WITH_SPOOL] + ([OURS_SPDLOG] if task.memory else [])
         for shipper in [*ours, *(others if task.peers else [])]:
             if not options.shipper or shipper.name in options.shipper:
                 # The same for every shipper, and whatever else is run or left out.

@@ -205,10 +205,21 @@ def siblings(
 
 
 def slow_server(
-    shipper: Shipper, seed: int, *, threads: int = 64, records: int = 2000, delay_s: float = 0.02
+    shipper: Shipper,
+    seed: int,
+    *,
+    threads: int = 64,
+    records: int = 2000,
+    delay_s: float = 0.02,
+    caps_spool: bool = False,
 ) -> Outcome:
-    """Many threads at full speed, and an API that takes its time: drops are counted exactly."""
-    cap = {} if shipper.spool else {"queue_bytes": QUEUE_BYTES}
+    """Many threads at full speed, and an API that takes its time: drops are counted exactly.
+
+    `caps_spool`: also the spool may hold no more than the queue has.
+    """
+    cap: dict[str, int] = {}
+    if not shipper.spool or caps_spool:
+        cap = {"spool_max_bytes" if shipper.spool else "queue_bytes": QUEUE_BYTES}
     shipper = shipper.with_options(**PATIENT, **cap)
     with Run(
         shipper,
