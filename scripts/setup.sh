@@ -235,7 +235,7 @@ build_id() {
     missing_packages "${bench_packages[@]}"
     ls -d "$newer_spdlog/include" 2>/dev/null
     find CMakeLists.txt VERSION pyproject.toml bench cli cmake collector examples include python \
-      src tests/cpp -type f -not -name '*.pyc' -not -path '*/node_modules/*' -print0 | sort -z | xargs -0 sha256sum
+      src tests/programs -type f -not -name '*.pyc' -not -path '*/node_modules/*' -print0 | sort -z | xargs -0 sha256sum
   } | sha256sum
 }
 

@@ -73,7 +73,7 @@ class Shipper:
     def command(self) -> list[str]:
         """Of the application, but for its configuration."""
         if self.program:
-            return [str(build() / "tests" / "cpp" / self.program)]
+            return [str(build() / "tests" / "programs" / self.program)]
         return [self.python, "-m", "reliability.application"]
 
     def with_options(self, **options: Any) -> Shipper:
@@ -306,7 +306,7 @@ def _match(pattern: bytes, text: bytes, default: bytes) -> bytes:
 
 
 class Application:
-    """A process that logs: reliability/application.py, or tests/cpp/spdlog_application.cc."""
+    """A process that logs: reliability/application.py, or tests/programs/spdlog_application.cc."""
 
     def __init__(self, run: Run, config: dict[str, Any]) -> None:
         self._acks = run.acks
