@@ -31,7 +31,7 @@ check() {
 }
 
 cpp_sources() {
-  find include src collector cli python/binding bench fuzz -name '*.cc' -o -name '*.h' | sort
+  find include src collector cli python/binding bench fuzz examples tests -name '*.cc' -o -name '*.h' | sort
 }
 
 format_cpp() {
