@@ -131,6 +131,11 @@ struct Options {
   Durability durability = Durability::process;
   // For Durability::power: how often records are synced to the disk. 0: as often as possible.
   std::chrono::milliseconds sync_interval{1'000};
+  // A crash of the process (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, std::terminate) leaves a last
+  // record of level CRITICAL in the spool: the signal, the thread and its stack. Room for it, 64
+  // KiB or more, is made there beforehand. What was installed for these signals before is called
+  // afterwards. Needs spool_dir.
+  bool crash_handler = false;
 
   // ---- the queue
 

@@ -126,6 +126,7 @@ bool read_argument(std::string_view name, PyObject* value, Arguments& arguments,
   if (name == "segment_bytes") return read_size(value, options.segment_bytes);
   if (name == "durability") return read_durability(value, options.durability);
   if (name == "sync_interval") return read_duration(value, options.sync_interval);
+  if (name == "crash_handler") return read_bool(value, options.crash_handler);
   if (name == "queue_bytes") return read_size(value, options.queue_bytes);
   if (name == "overflow") return read_overflow(value, options.overflow);
   if (name == "block_timeout") return read_duration(value, options.block_timeout);

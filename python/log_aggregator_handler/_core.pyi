@@ -68,6 +68,7 @@ class Core:
         segment_bytes: int | None = ...,
         durability: str | None = ...,
         sync_interval: float | None = ...,
+        crash_handler: bool | None = ...,
         queue_bytes: int | None = ...,
         overflow: str | None = ...,
         block_timeout: float | None = ...,

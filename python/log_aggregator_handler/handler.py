@@ -71,6 +71,9 @@ class LogAggregatorHandler(_core.HandlerBase, logging.Handler):
         cut loses what the system has not written to the disk yet, commonly the last 30 s. "power":
         it survives that, too, but for what was logged within the last `sync_interval`.
     sync_interval: how often records are synced to the disk with durability "power".
+    crash_handler: True makes a crash of the process (a fault in native code, abort()) leave a last
+        record, of level CRITICAL, in the spool: the signal, the thread and its stack in native code.
+        faulthandler works beside it. Needs `spool_dir`.
     queue_bytes: memory for records that wait; with a spool, while the disk takes nothing.
     overflow: what happens to a record that finds the queue full: "drop_newest", "drop_oldest" or
         "block" (the log call waits for up to block_timeout).
@@ -104,6 +107,7 @@ class LogAggregatorHandler(_core.HandlerBase, logging.Handler):
         segment_bytes: int = 1 << 20,
         durability: Literal["process", "power"] = "process",
         sync_interval: float = 1.0,
+        crash_handler: bool = False,
         queue_bytes: int = 64 << 20,
         overflow: Literal["drop_newest", "drop_oldest", "block"] = "drop_newest",
         block_timeout: float = 1.0,
@@ -138,6 +142,7 @@ class LogAggregatorHandler(_core.HandlerBase, logging.Handler):
             segment_bytes=_options.integer("segment_bytes", segment_bytes, 1),
             durability=_options.choice("durability", durability, _DURABILITY),
             sync_interval=_options.seconds("sync_interval", sync_interval),
+            crash_handler=_options.flag("crash_handler", crash_handler),
             queue_bytes=_options.integer("queue_bytes", queue_bytes, 1),
             overflow=_options.choice("overflow", overflow, _OVERFLOW),
             block_timeout=_options.seconds("block_timeout", block_timeout),

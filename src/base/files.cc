@@ -93,16 +93,23 @@ class RealFile final : public File {
   }
 
   Status write(std::uint64_t offset, std::string_view bytes) override {
-    if (exceeds_file_limit(offset + bytes.size())) return failure(path_, EFBIG);
+    return try_write(offset, bytes) ? Status() : failure(path_, errno);
+  }
+
+  bool try_write(std::uint64_t offset, std::string_view bytes) override {
+    if (exceeds_file_limit(offset + bytes.size())) {
+      errno = EFBIG;
+      return false;
+    }
     while (!bytes.empty()) {
       const ssize_t count = uninterrupted([&] {
         return ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
       });
-      if (count < 0) return failure(path_, errno);
+      if (count < 0) return false;
       bytes.remove_prefix(static_cast<std::size_t>(count));
       offset += static_cast<std::uint64_t>(count);
     }
-    return {};
+    return true;
   }
 
   Status sync() override {

@@ -33,6 +33,8 @@ class File {
   virtual Result<std::size_t> read(std::uint64_t offset, char* buffer, std::size_t bytes) = 0;
   // All of it, or an error.
   virtual Status write(std::uint64_t offset, std::string_view bytes) = 0;
+  // The same without a word of why not. Async-signal-safe.
+  virtual bool try_write(std::uint64_t offset, std::string_view bytes) = 0;
   // The file's data is on the disk when this is ok. After an error, what was written since the last
   // success may be lost although a later sync succeeds: write it again elsewhere.
   virtual Status sync() = 0;

@@ -15,7 +15,9 @@
 #include "src/deliver/curl_transport.h"
 #include "src/deliver/delivery.h"
 #include "src/deliver/mailbox.h"
+#include "src/deliver/reporter.h"
 #include "src/deliver/worker.h"
+#include "src/handler/crash_handler.h"
 #include "src/handler/fork.h"
 #include "src/handler/options.h"
 #include "src/handler/record_encoder.h"
@@ -59,6 +61,11 @@ std::optional<Journal::SpoolPlan> spool_plan(const Options& options, bool mapped
 std::unique_ptr<Orphanage> orphanage(const Options& options) {
   if (options.spool_dir.empty()) return nullptr;
   return std::make_unique<Orphanage>(real_files(), options.spool_dir, options.durability);
+}
+
+bool has_journals(const std::string& spool) {
+  const auto journals = journals_in(real_files(), spool);
+  return journals.ok() && !journals->empty();
 }
 
 Clock::TimePoint deadline_after(milliseconds wait) {
@@ -165,6 +172,9 @@ class LOG_AGGREGATOR_HIDDEN Handler::Impl final : private ForkAware {
   // Null where there was no memory for one; asking again may help.
   Pipeline* current() EXCLUDES(worker_mutex_);
   Pipeline* make_pipeline() EXCLUDES(worker_mutex_);
+  Status watch_for_crashes() REQUIRES(worker_mutex_);
+  void tell_of_missing_crash_handler() EXCLUDES(worker_mutex_);
+  bool end(std::optional<milliseconds> timeout) EXCLUDES(worker_mutex_);
 
   void count_unkept(int severity) {
     unkept_[drop_level(severity)].fetch_add(1, std::memory_order_relaxed);
@@ -200,6 +210,9 @@ class LOG_AGGREGATOR_HIDDEN Handler::Impl final : private ForkAware {
   bool closed_ GUARDED_BY(worker_mutex_) = false;  // no worker is started any more
   bool detached_ GUARDED_BY(worker_mutex_) = false;
   bool ends_here_ GUARDED_BY(worker_mutex_) = false;  // a close does the work of a worker
+  // Of this process, like the pipeline; null where none was asked for, or there is no room for one.
+  std::unique_ptr<CrashHandler> crash_handler_ GUARDED_BY(worker_mutex_);
+  Status crash_handler_made_ GUARDED_BY(worker_mutex_);
 
   // Records that found no memory for a pipeline, or to be encoded in.
   std::array<std::atomic<std::uint64_t>, kDropLevels> unkept_{};
@@ -209,15 +222,24 @@ class LOG_AGGREGATOR_HIDDEN Handler::Impl final : private ForkAware {
 };
 
 Status Handler::Impl::open() {
+  const std::string& spool = settings_->options.spool_dir;
+  // Before there is one of our own in it.
+  const bool others_left = !spool.empty() && has_journals(spool);
   if (current() == nullptr || !ForkWatch::add(*this)) {
     return {StatusCode::out_of_memory, "no memory for a handler"};
   }
+  tell_of_missing_crash_handler();
   // What earlier processes have left does not wait for this one's first record.
-  const std::string& spool = settings_->options.spool_dir;
-  if (spool.empty()) return {};
-  const auto journals = journals_in(real_files(), spool);
-  if (journals.ok() && !journals->empty()) ensure_worker();
+  if (others_left) ensure_worker();
   return {};
+}
+
+// An application is not to end because there is no room for its last words: it only learns of it.
+void Handler::Impl::tell_of_missing_crash_handler() {
+  const MutexLock lock(worker_mutex_);
+  if (crash_handler_made_.ok()) return;
+  Reporter(settings_->options, owner_->mailbox, real_clock())
+      .note(Reporter::Note::disk, "a crash will not be recorded: " + crash_handler_made_.message());
 }
 
 // Destroyed from inside a callback, perhaps on the worker itself: it cannot wait for that.
@@ -241,9 +263,21 @@ Pipeline* Handler::Impl::make_pipeline() {
     return nullptr;
   }
   if (closed_) owner_->journal.close();
+  if (settings_->options.crash_handler && !closed_) crash_handler_made_ = watch_for_crashes();
   if (detached_) owner_->mailbox.detach(real_clock().now());
   pipeline_.store(owner_.get(), std::memory_order_release);
   return owner_.get();
+}
+
+Status Handler::Impl::watch_for_crashes() {
+  try {
+    auto made =
+        CrashHandler::create(settings_->options, settings_->records.prefix, settings_->maps_spool);
+    if (made.ok()) crash_handler_ = std::move(*made);
+    return made.status();
+  } catch (const std::exception&) {
+    return {StatusCode::out_of_memory, "no memory"};
+  }
 }
 
 bool Handler::Impl::kept_all() const {
@@ -278,6 +312,7 @@ void Handler::Impl::after_fork_in_child() NO_THREAD_SAFETY_ANALYSIS {
     old.mailbox.unlock_after_fork();
     old.keeps_itself = std::move(owner_);
   }
+  if (crash_handler_) crash_handler_.release()->leave_in_child();
   worker_.forget();
   pipeline_ = nullptr;
   started_ = false;
@@ -373,7 +408,15 @@ bool Handler::Impl::flush(std::optional<milliseconds> timeout) {
 
 // ---- closing
 
+// What crashes from the end on has nothing more to say here.
 bool Handler::Impl::close(std::optional<milliseconds> timeout) {
+  const bool all = end(timeout);
+  const MutexLock lock(worker_mutex_);
+  crash_handler_.reset();
+  return all;
+}
+
+bool Handler::Impl::end(std::optional<milliseconds> timeout) {
   Pipeline* current = nullptr;
   {
     const MutexLock lock(worker_mutex_);

@@ -110,7 +110,10 @@ Status check_files(const Options& options) {
 
 // Makes the directory where it is missing, and the numbers fit each other.
 Status prepare_spool(Options& options) {
-  if (options.spool_dir.empty()) return {};
+  if (options.spool_dir.empty()) {
+    if (options.crash_handler) return wrong("crash_handler", "come with spool_dir");
+    return {};
+  }
   if (options.sync_interval < milliseconds(0)) return wrong("sync_interval", "not be negative");
   if (options.spool_max_bytes < kMinSpoolBytes) {
     return wrong("spool_max_bytes", "be at least 1048576");

@@ -138,6 +138,7 @@ class LOG_AGGREGATOR_HIDDEN SpoolDrain::Impl {
 
 Result<std::unique_ptr<SpoolDrain>> SpoolDrain::create(Options options) {
   const std::string directory = std::exchange(options.spool_dir, {});
+  options.crash_handler = false;
   if (Status usable = real_files().check_private_directory(directory); !usable.ok()) return usable;
   Result<Endpoint> endpoint = prepare_options(options);
   if (!endpoint.ok()) return endpoint.status();

@@ -169,7 +169,7 @@ Status Segment::begin(std::uint64_t first_sequence, std::int64_t now_ns) {
   std::memset(memory_.data(), 0, kFirstFrame);
   std::memcpy(memory_.data(), &header, sizeof header);
   set_hint(kFirstFrame);
-  return written_ ? write_through(0, kFirstFrame) : Status();
+  return written_ ? written_->write(0, {memory_.data(), kFirstFrame}) : Status();
 }
 
 bool Segment::fits(std::size_t payload_bytes) const {
@@ -194,7 +194,7 @@ bool Segment::append(const RecordView& record) {
   }
   std::memcpy(frame + sizeof header, record.payload.data(), record.payload.size());
   std::memcpy(frame, header.data(), sizeof header);
-  if (written_ && !write_through(offset, end - offset).ok()) return false;
+  if (written_ && !write_through(offset, end - offset)) return false;
   last_sequence_ = record.sequence;
   ++levels_[drop_level(record.severity)];
   payload_bytes_ += record.payload.size();
@@ -203,14 +203,14 @@ bool Segment::append(const RecordView& record) {
     std::atomic_signal_fence(std::memory_order_release);
     set_hint(end);
     // Where that fails, the record is there all the same: the hint is only older.
-    if (written_) static_cast<void>(write_through(kCommitHintOffset, sizeof(CommitHint)));
+    if (written_) write_through(kCommitHintOffset, sizeof(CommitHint));
   }
   committed_.store(end, std::memory_order_release);
   return true;
 }
 
-Status Segment::write_through(std::size_t offset, std::size_t bytes) {
-  return written_->write(offset, {memory_.data() + offset, bytes});
+bool Segment::write_through(std::size_t offset, std::size_t bytes) {
+  return written_->try_write(offset, {memory_.data() + offset, bytes});
 }
 
 void Segment::set_hint(std::size_t end) {

@@ -139,7 +139,7 @@ class Segment {
 
   bool fits(std::size_t payload_bytes) const;
   // Only where it fits. False where the file cannot be written; the segment is as before then, but
-  // nothing more may be appended.
+  // nothing more may be appended. Async-signal-safe.
   bool append(const RecordView& record);
 
   // Reads the record at `offset`, which is kFirstFrame or what end_offset was after an earlier
@@ -197,7 +197,7 @@ class Segment {
  private:
   Segment(SegmentMemory memory, std::unique_ptr<File> written, bool in_file);
 
-  Status write_through(std::size_t offset, std::size_t bytes);
+  bool write_through(std::size_t offset, std::size_t bytes);
   void set_hint(std::size_t end);
 
   const std::size_t capacity_;

@@ -357,6 +357,10 @@ class FakeFiles::OpenFile final : public File {
     return count < bytes.size() ? failure(path_, ENOSPC) : Status();
   }
 
+  bool try_write(std::uint64_t offset, std::string_view bytes) override {
+    return write(offset, bytes).ok();
+  }
+
   Status sync() override {
     const MutexLock lock(files_.mutex_);
     auto file = alive();

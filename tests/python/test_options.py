@@ -46,6 +46,7 @@ def test_all_other_options_are_keyword_only_with_their_defaults():
         "segment_bytes": 1 << 20,
         "durability": "process",
         "sync_interval": 1.0,
+        "crash_handler": False,
         "queue_bytes": 64 << 20,
         "overflow": "drop_newest",
         "block_timeout": 1.0,
@@ -118,9 +119,10 @@ def test_all_eight_work_by_position(log_api, logger):
         ("spool_dir", "a\0b", ValueError),
         ("durability", "disk", ValueError),
         ("durability", None, ValueError),
+        ("crash_handler", True, ValueError),  # without spool_dir
         ("batch_size", 2**70, ValueError),
         *[(name, value, TypeError)
-          for name in ("verify_ssl", "background") for value in (1, 0, None, "yes")],
+          for name in ("verify_ssl", "background", "crash_handler") for value in (1, 0, None, "yes")],
         ("overflow", "drop", ValueError),
         ("overflow", None, ValueError),
         ("compression", "brotli", ValueError),

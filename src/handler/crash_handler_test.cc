@@ -1,0 +1,354 @@
+#include "src/handler/crash_handler.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <simdjson.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "log_aggregator/handler.h"
+#include "log_aggregator/spool.h"
+#include "src/testing/loopback_server.h"
+#include "src/testing/own_process.h"
+#include "src/testing/sent_records.h"
+#include "src/testing/temporary_directory.h"
+
+namespace log_aggregator {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::LoopbackServer;
+using ::testing::MatchesRegex;
+using ::testing::Not;
+using testing::Received;
+using testing::Reply;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+using testing::TemporaryDirectory;
+
+// How crash_program has ended, and what it said.
+struct Ending {
+  int signal = 0;  // 0: by itself
+  int exit_code = 0;
+  std::string output;
+};
+
+Ending run_program(const std::string& way, const std::string& spool) {
+  std::array<int, 2> pipe{};
+  EXPECT_EQ(::pipe2(pipe.data(), O_CLOEXEC), 0);
+  ::posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_adddup2(&actions, pipe[1], STDOUT_FILENO);
+  ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  std::string program = LOG_AGGREGATOR_CRASH_PROGRAM;
+  std::string first = way;
+  std::string second = spool;
+  std::array<char*, 4> arguments{program.data(), first.data(), second.data(), nullptr};
+  pid_t child = 0;
+  EXPECT_EQ(::posix_spawn(&child, program.c_str(), &actions, nullptr, arguments.data(), environ),
+            0);
+  ::posix_spawn_file_actions_destroy(&actions);
+  ::close(pipe[1]);
+  Ending ending;
+  std::array<char, 256> buffer{};
+  for (ssize_t count = 1; count > 0;) {
+    count = ::read(pipe[0], buffer.data(), buffer.size());
+    if (count > 0) ending.output.append(buffer.data(), static_cast<std::size_t>(count));
+  }
+  ::close(pipe[0]);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  if (WIFSIGNALED(status)) ending.signal = WTERMSIG(status);
+  if (WIFEXITED(status)) ending.exit_code = WEXITSTATUS(status);
+  return ending;
+}
+
+class CrashHandlerTest : public ::testing::Test {
+ protected:
+  CrashHandlerTest()
+      : server_([](const Received&) {
+          Reply reply;
+          reply.body = R"({"status":"ok","batch":{"max_records":100,"formats":["array"]}})";
+          return reply;
+        }) {}
+
+  void SetUp() override {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    GTEST_SKIP() << "sanitizers have handlers of their own for crashes";
+#endif
+  }
+
+  Ending crash(const std::string& way) { return run_program(way, directory_.path()); }
+
+  Options options(const std::string& spool) {
+    Options options;
+    options.api_endpoint = server_.url("/api/logs");
+    options.spool_dir = spool;
+    options.report = [this](std::string_view line) { reports_.emplace_back(line); };
+    return options;
+  }
+
+  // Delivers what was left, and takes it apart.
+  void deliver() { deliver(directory_.path()); }
+  void deliver(const std::string& spool) {
+    const auto report = SpoolDrain::create(options(spool)).value()->run({});
+    ASSERT_TRUE(report.ok());
+    EXPECT_TRUE(report->all_delivered()) << report->error;
+    EXPECT_THAT(report->in_use, IsEmpty());
+    EXPECT_THAT(list_spool(spool).value(), IsEmpty());
+    EXPECT_THAT(reports_, IsEmpty());
+    take_apart();
+  }
+
+  void take_apart() {
+    crashes_.clear();
+    messages_.clear();
+    simdjson::dom::parser parser;
+    for (const Received& request : server_.received()) {
+      EXPECT_FALSE(request.headers.contains("log-aggregator-skipped"));
+      if (request.method != "POST") continue;
+      const std::string body = testing::decoded(request.header("content-encoding"), request.body);
+      for (const std::string& text : testing::records_of(request.header("content-type"), body)) {
+        const simdjson::dom::element record = parser.parse(text);
+        if (std::string_view(record["logger_name"]) == kCrashLogger) {
+          crashes_.push_back(text);
+        } else {
+          messages_.emplace_back(std::string_view(record["message"]));
+        }
+      }
+    }
+  }
+
+  // A member of the one crash record there is.
+  std::string crash_text(std::string_view pointer) {
+    EXPECT_THAT(crashes_, SizeIs(1));
+    if (crashes_.size() != 1) return {};
+    simdjson::dom::parser parser;
+    const simdjson::dom::element record = parser.parse(crashes_.front());
+    simdjson::dom::element value;
+    if (record.at_pointer(pointer).get(value) != simdjson::SUCCESS) return {};
+    return value.is_string() ? std::string(std::string_view(value)) : simdjson::minify(value);
+  }
+  std::string message() { return crash_text("/message"); }
+  std::string stack() { return crash_text("/stack"); }
+
+  TemporaryDirectory directory_;
+  std::vector<std::string> reports_;
+  std::vector<std::string> messages_;  // of records that tell of no crash
+  std::vector<std::string> crashes_;
+  LoopbackServer server_;
+};
+
+// One of the ways to die, and what must be said of it.
+struct Way {
+  const char* name;
+  int signal;
+  const char* message;  // how it begins
+};
+
+class WaysToCrashTest : public CrashHandlerTest, public ::testing::WithParamInterface<Way> {};
+
+TEST_P(WaysToCrashTest, the_last_records_and_one_of_the_crash_arrive_at_the_next_start) {
+  const Way& way = GetParam();
+  EXPECT_EQ(crash(way.name).signal, way.signal);
+  deliver();
+  EXPECT_THAT(messages_, ElementsAre("record 1", "record 2", "record 3"));
+  EXPECT_THAT(message(), StartsWith(way.message));
+  EXPECT_THAT(message(), MatchesRegex(".* in thread [0-9]+ \"main \"x\"\""));
+  EXPECT_THAT(stack(), StartsWith("#0 0x"));
+  EXPECT_THAT(stack(), HasSubstr("crash_program+0x"));
+  EXPECT_EQ(crash_text("/level"), "CRITICAL");
+  EXPECT_EQ(crash_text("/host"), "crashing");
+  EXPECT_EQ(crash_text("/service"), "shop");
+}
+
+constexpr Way kWays[] = {
+    {"segfault", SIGSEGV, "crashed: SIGSEGV (address not mapped) at 0x0 in"},
+    {"call_nothing", SIGSEGV, "crashed: SIGSEGV (address not mapped) at 0x0 in"},
+    {"abort", SIGABRT, "crashed: SIGABRT in thread"},
+    {"bus", SIGBUS, "crashed: SIGBUS (no memory behind the address) at 0x"},
+    {"illegal", SIGILL, "crashed: SIGILL (illegal op"},
+#if defined(__x86_64__)  // others divide by zero without a word
+    {"division", SIGFPE, "crashed: SIGFPE (integer division by zero) at 0x"},
+#endif
+    {"stack_overflow", SIGSEGV, "crashed: SIGSEGV ("},
+    {"lost_stack", SIGSEGV, "crashed: SIGSEGV (address not mapped) at 0x"},
+    {"exception", SIGABRT, "crashed: std::terminate after std::_Nested_exception<"},
+    {"terminate", SIGABRT, "crashed: std::terminate without an exception"},
+    {"watchdog", SIGABRT, "crashed: SIGABRT sent by process "},
+    {"all_locked", SIGSEGV, "crashed: SIGSEGV (address not mapped) at 0x0 in"},
+};
+INSTANTIATE_TEST_SUITE_P(All, WaysToCrashTest, ::testing::ValuesIn(kWays),
+                         [](const auto& about) { return std::string(about.param.name); });
+
+TEST_F(CrashHandlerTest, the_signal_stands_in_extra) {
+  crash("segfault");
+  deliver();
+  EXPECT_EQ(crash_text("/extra"),
+            R"({"signal":"SIGSEGV","signal_number":11,"code":1,"address":"0x0"})");
+}
+
+TEST_F(CrashHandlerTest, what_an_uncaught_exception_says_stands_in_exception) {
+  crash("exception");
+  deliver();
+  EXPECT_THAT(crash_text("/exception"),
+              AllOf(HasSubstr("logic_error>: no order\n"),
+                    HasSubstr("caused by std::runtime_error: disk \"gone\"")));
+}
+
+TEST_F(CrashHandlerTest, a_call_through_a_null_pointer_shows_who_called) {
+  crash("call_nothing");
+  deliver();
+  EXPECT_THAT(stack(), StartsWith("#0 0x0\n#1 0x"));
+  EXPECT_THAT(stack(), HasSubstr("\n#2 0x"));
+}
+
+TEST_F(CrashHandlerTest, one_thread_of_eight_that_log_crashes) {
+  EXPECT_EQ(crash("one_of_eight").signal, SIGSEGV);
+  deliver();
+  EXPECT_THAT(message(), MatchesRegex(".* in thread [0-9]+ \"worker\""));
+  EXPECT_THAT(messages_, Contains("record 3"));
+  EXPECT_THAT(messages_, Contains("busy"));
+}
+
+TEST_F(CrashHandlerTest, eight_threads_that_crash_at_once_leave_one_record) {
+  EXPECT_EQ(crash("eight_of_eight").signal, SIGSEGV);
+  deliver();
+  EXPECT_THAT(message(), HasSubstr("SIGSEGV"));
+}
+
+TEST_F(CrashHandlerTest, a_previous_handler_is_called_after_the_record) {
+  const Ending ending = crash("chained");
+  EXPECT_EQ(ending.exit_code, 7);
+  EXPECT_EQ(ending.output, "previous\n");
+  deliver();
+  EXPECT_THAT(message(), HasSubstr("SIGSEGV"));
+}
+
+TEST_F(CrashHandlerTest, a_previous_handler_for_one_signal_is_called_once) {
+  const Ending ending = crash("chained_once");
+  EXPECT_EQ(ending.signal, SIGSEGV);
+  EXPECT_EQ(ending.output, "previous\n");
+  deliver();
+  EXPECT_THAT(message(), HasSubstr("SIGSEGV"));
+}
+
+TEST_F(CrashHandlerTest, a_previous_terminate_handler_is_called_after_the_record) {
+  const Ending ending = crash("terminate_chained");
+  EXPECT_EQ(ending.exit_code, 7);
+  EXPECT_EQ(ending.output, "previous\n");
+  deliver();
+  EXPECT_THAT(message(), HasSubstr("std::terminate after"));
+}
+
+TEST_F(CrashHandlerTest, a_signal_that_was_ignored_is_no_crash_but_a_fault_is) {
+  const Ending ending = crash("ignored");
+  EXPECT_EQ(ending.output, "alive\n");
+  EXPECT_EQ(ending.signal, SIGSEGV);
+  deliver();
+  EXPECT_THAT(message(), HasSubstr("address not mapped"));
+}
+
+TEST_F(CrashHandlerTest, each_handler_gets_the_record_in_its_spool) {
+  EXPECT_EQ(crash("two_handlers").signal, SIGSEGV);
+  deliver(directory_.path() + "/second");
+  EXPECT_THAT(message(), HasSubstr("SIGSEGV"));
+  EXPECT_THAT(messages_, IsEmpty());
+  const SpoolDrain::Report report =
+      SpoolDrain::create(options(directory_.path())).value()->run({}).value();
+  EXPECT_EQ(report.progress.delivered, 4U);
+}
+
+// ---- forks
+
+TEST_F(CrashHandlerTest, a_child_that_has_logged_leaves_a_record_of_its_own) {
+  EXPECT_EQ(crash("child").exit_code, SIGSEGV);
+  deliver();
+  EXPECT_THAT(messages_,
+              ::testing::UnorderedElementsAre("record 1", "record 2", "record 3", "child"));
+  EXPECT_THAT(message(), HasSubstr("SIGSEGV"));
+}
+
+TEST_F(CrashHandlerTest, a_child_that_has_logged_nothing_leaves_its_parents_page_alone) {
+  EXPECT_EQ(crash("silent_child").exit_code, SIGSEGV);
+  deliver();
+  EXPECT_THAT(crashes_, IsEmpty());
+  EXPECT_THAT(messages_, SizeIs(3));
+}
+
+// ---- no crash
+
+TEST_F(CrashHandlerTest, a_closed_handler_is_told_of_no_crash) {
+  EXPECT_EQ(crash("closed").signal, SIGSEGV);
+  deliver();
+  EXPECT_THAT(crashes_, IsEmpty());
+  EXPECT_THAT(messages_, SizeIs(3));
+}
+
+TEST_F(CrashHandlerTest, a_process_that_was_killed_leaves_an_empty_page_that_nobody_hears_of) {
+  EXPECT_EQ(crash("killed").signal, SIGKILL);
+  EXPECT_THAT(list_spool(directory_.path()).value(), SizeIs(2));
+  deliver();
+  EXPECT_THAT(crashes_, IsEmpty());
+  EXPECT_THAT(messages_, SizeIs(3));
+}
+
+TEST_F(CrashHandlerTest, an_orderly_end_leaves_no_page) {
+  EXPECT_EQ(crash("end").exit_code, 0);
+  EXPECT_THAT(list_spool(directory_.path()).value(), SizeIs(1));
+  deliver();
+  EXPECT_THAT(crashes_, IsEmpty());
+}
+
+// ---- the handler of the next start, and of this process
+
+TEST_F(CrashHandlerTest, the_next_handler_on_the_spool_delivers_it_and_has_a_page_of_its_own) {
+  crash("segfault");
+  Options chosen = options(directory_.path());
+  chosen.crash_handler = true;
+  const auto next = Handler::create(chosen).value();
+  while (next->stats().adopted_delivered < 4) std::this_thread::yield();
+  EXPECT_TRUE(next->close());
+  take_apart();
+  EXPECT_THAT(message(), HasSubstr("SIGSEGV"));
+  EXPECT_THAT(list_spool(directory_.path()).value(), IsEmpty());
+}
+
+TEST_F(CrashHandlerTest, a_page_of_its_own_starts_no_worker) {
+  Options chosen = options(directory_.path());
+  chosen.crash_handler = true;
+  const std::size_t before = testing::threads();
+  const auto handler = Handler::create(chosen).value();
+  EXPECT_EQ(testing::threads(), before);
+  EXPECT_THAT(list_spool(directory_.path()).value(), SizeIs(1));
+  EXPECT_TRUE(handler->close());
+  EXPECT_THAT(list_spool(directory_.path()).value(), IsEmpty());
+}
+
+TEST(CrashHandlerOptionTest, it_needs_a_spool) {
+  Options options;
+  options.api_endpoint = "http://127.0.0.1:9/api/logs";
+  options.crash_handler = true;
+  const auto made = Handler::create(options);
+  EXPECT_EQ(made.status().code(), StatusCode::invalid_argument);
+  EXPECT_EQ(made.status().message(), "crash_handler must come with spool_dir");
+}
+
+}  // namespace
+}  // namespace log_aggregator
