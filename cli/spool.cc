@@ -15,6 +15,7 @@
 
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/spool_crashes.h"
 #include "cli/spool_text.h"
 #include "cli/stop_on_signal.h"
 #include "cli/terminal_line.h"
@@ -100,6 +101,7 @@ void print_journal_json(const SpooledJournal& journal) {
   write_number(json, "segments", journal.segments);
   write_number(json, "file_bytes", journal.file_bytes);
   write_number(json, "settled_through", journal.settled_through);
+  write_number(json, "crashes", journal.crashes);
   json.key("trouble");
   journal.trouble.empty() ? json.null() : json.string(journal.trouble);
   json.end_object();
@@ -117,6 +119,7 @@ void print_row(const SpooledJournal& journal) {
 void print_table(const std::vector<SpooledJournal>& journals) {
   std::uint64_t records = 0;
   std::uint64_t in_use = 0;
+  std::uint64_t crashes = 0;
   if (!journals.empty()) {
     std::printf("%-36s  %-6s  %12s  %10s  %7s  %7s  %8s  %15s\n", "JOURNAL", "STATE", "RECORDS",
                 "SIZE", "OLDEST", "NEWEST", "SEGMENTS", "SETTLED THROUGH");
@@ -125,10 +128,12 @@ void print_table(const std::vector<SpooledJournal>& journals) {
     print_row(journal);
     records += journal.records;
     in_use += journal.in_use ? 1 : 0;
+    crashes += journal.crashes;
   }
   std::printf("%s to deliver in %s", count_text(records, "record").c_str(),
               count_text(journals.size(), "journal").c_str());
   if (in_use > 0) std::printf(", %s in use", number_text(in_use).c_str());
+  if (crashes > 0) std::printf("; %s of a crash", count_text(crashes, "record").c_str());
   std::printf("\n");
 }
 
@@ -369,6 +374,7 @@ void add_spool_command(CLI::App& app, Run& run) {
                    "Exits with 0 where nothing is wrong, with 1 where damage was found, with 2 "
                    "where the call\nis wrong.",
                    verify);
+  add_crashes_command(*spool, run);
   add_drain_command(*spool, run);
 }
 

@@ -33,12 +33,23 @@ struct SpooledJournal {
   std::uint64_t segments = 0;    // files
   std::uint64_t file_bytes = 0;  // their size
   std::uint64_t settled_through = 0;  // all records up to this number are delivered or given up
+  std::uint64_t crashes = 0;          // how many of the records tell of a crash
   std::string trouble{};              // why it could not be read wholly; empty: it could
 };
 
 // The one with the oldest record first. Takes a journal's lock for a moment only, to see whether it
 // is free.
 LOG_AGGREGATOR_API Result<std::vector<SpooledJournal>> list_spool(const std::string& directory);
+
+// A record that tells of a crash (Options::crash_handler) and is not settled yet.
+struct SpooledCrash {
+  std::string journal;       // the uuid of the one it is in
+  std::int64_t time_ns = 0;  // when the process crashed, since 1970
+  std::string record;        // as JSON
+};
+
+// The oldest first. What cannot be read is left out: list_spool tells of it.
+LOG_AGGREGATOR_API Result<std::vector<SpooledCrash>> read_crashes(const std::string& directory);
 
 enum class DamageKind {
   frame_header,    // a stretch of a segment in which no record can be found

@@ -72,7 +72,7 @@ class LogAggregatorHandler(_core.HandlerBase, logging.Handler):
         it survives that, too, but for what was logged within the last `sync_interval`.
     sync_interval: how often records are synced to the disk with durability "power".
     crash_handler: True makes a crash of the process (a fault in native code, abort()) leave a last
-        record, of level CRITICAL, in the spool: the signal, the thread and its stack in native code.
+        record, of level CRITICAL, in the spool: the signal, the thread and its native stack.
         faulthandler works beside it. Needs `spool_dir`.
     queue_bytes: memory for records that wait; with a spool, while the disk takes nothing.
     overflow: what happens to a record that finds the queue full: "drop_newest", "drop_oldest" or

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "log_aggregator/json_writer.h"
+#include "log_aggregator/record.h"
 #include "src/base/time_text.h"
 
 namespace log_aggregator {
@@ -132,6 +133,13 @@ std::string_view signal_name(int signal) {
     if (known.signal == signal) return known.name;
   }
   return {};
+}
+
+// Without taking every record apart. In no text of a record can this stand: quotes are escaped
+// there.
+bool is_crash_record(const RecordView& record) {
+  return record.severity == static_cast<int>(Level::critical) &&
+         record.payload.find(R"("logger_name":"log_aggregator.crash")") != std::string_view::npos;
 }
 
 std::string crash_record_fields(std::string_view prefix) {

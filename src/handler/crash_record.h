@@ -9,11 +9,15 @@
 #include <string_view>
 
 #include "src/handler/crash_stack.h"
+#include "src/journal/segment.h"
 
 namespace log_aggregator {
 
 // `logger_name` of crash records.
 inline constexpr std::string_view kCrashLogger = "log_aggregator.crash";
+
+// Whether a record is one of those.
+bool is_crash_record(const RecordView& record);
 
 struct Crash {
   // Null: std::terminate.

@@ -1,4 +1,4 @@
-// Looking at a spool without changing it: list_spool and verify_spool.
+// Looking at a spool without changing it: list_spool, read_crashes and verify_spool.
 
 #include <algorithm>
 #include <array>
@@ -10,6 +10,7 @@
 #include "src/base/crc32c.h"
 #include "src/base/files.h"
 #include "src/base/sequence_ranges.h"
+#include "src/handler/crash_record.h"
 #include "src/journal/scan.h"
 #include "src/journal/segment.h"
 #include "src/journal/spool.h"
@@ -38,6 +39,7 @@ void count_records(const Spool::Loaded& file, const SegmentId& id, SpooledJourna
     journal.record_bytes += record.payload.size();
     journal.oldest_ns = std::min(journal.oldest_ns, record.time_ns);
     journal.newest_ns = std::max(journal.newest_ns, record.time_ns);
+    if (is_crash_record(record)) ++journal.crashes;
   };
   scan_segment(bytes_of(file), id, count, [](const Damage&) {});
 }
@@ -69,6 +71,26 @@ std::optional<SpooledJournal> look_at(const std::string& directory, const std::s
     }
   }
   return journal;
+}
+
+// ---- crashes
+
+void read_crashes_of(const std::string& directory, const std::string& id,
+                     std::vector<SpooledCrash>& crashes) {
+  const auto spool = Spool::look_at(real_files(), directory, id);
+  if (!spool.ok()) return;
+  const std::uint64_t settled_through = (*spool)->read_cursor().settled_through;
+  const auto numbers = (*spool)->segment_numbers();
+  if (!numbers.ok()) return;
+  const auto read = [&](const RecordView& record, std::size_t) {
+    if (record.sequence <= settled_through || !is_crash_record(record)) return;
+    crashes.push_back({id, record.time_ns, std::string(record.payload)});
+  };
+  for (const std::uint64_t number : *numbers) {
+    const auto file = (*spool)->load_segment(number);
+    if (!file.ok()) continue;
+    scan_segment(bytes_of(*file), (*spool)->segment_id(number), read, [](const Damage&) {});
+  }
 }
 
 // ---- verify
@@ -361,6 +383,16 @@ Result<std::vector<SpooledJournal>> list_spool(const std::string& directory) {
   std::stable_sort(journals.begin(), journals.end(),
                    [&](const auto& a, const auto& b) { return age_rank(a) < age_rank(b); });
   return journals;
+}
+
+Result<std::vector<SpooledCrash>> read_crashes(const std::string& directory) {
+  const auto ids = journals_of(directory);
+  if (!ids.ok()) return ids.status();
+  std::vector<SpooledCrash> crashes;
+  for (const std::string& id : *ids) read_crashes_of(directory, id, crashes);
+  std::stable_sort(crashes.begin(), crashes.end(),
+                   [](const auto& a, const auto& b) { return a.time_ns < b.time_ns; });
+  return crashes;
 }
 
 Result<std::vector<CheckedJournal>> verify_spool(const std::string& directory) {

@@ -122,7 +122,8 @@ def test_all_eight_work_by_position(log_api, logger):
         ("crash_handler", True, ValueError),  # without spool_dir
         ("batch_size", 2**70, ValueError),
         *[(name, value, TypeError)
-          for name in ("verify_ssl", "background", "crash_handler") for value in (1, 0, None, "yes")],
+          for name in ("verify_ssl", "background", "crash_handler")
+          for value in (1, 0, None, "yes")],
         ("overflow", "drop", ValueError),
         ("overflow", None, ValueError),
         ("compression", "brotli", ValueError),
