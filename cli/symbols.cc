@@ -97,6 +97,13 @@ std::optional<std::string> output_of(std::vector<std::string> command) {
   return output;
 }
 
+// Where no line is known, the function is only the nearest one with a name: its file is named, too.
+std::string name_in(std::string_view name, const std::string& file) {
+  const std::size_t line = name.find(" at ??:");
+  if (line == std::string_view::npos) return std::string(name);
+  return std::string(name.substr(0, line)) + " in " + file;
+}
+
 }  // namespace
 
 std::optional<StackPlace> parse_stack_line(std::string_view line) {
@@ -172,7 +179,7 @@ Symbols::Names Symbols::look_up(const std::string& file, const std::string& buil
         colon == std::string_view::npos ? std::nullopt : parse_hex(line.substr(0, colon));
     if (address) current = &names[*address - facts->first_address];
     const std::string_view name = address ? line.substr(colon + 2) : line.substr(1);
-    if (current != nullptr && !name.starts_with("??")) current->emplace_back(name);
+    if (current != nullptr && !name.starts_with("??")) current->push_back(name_in(name, file));
   }
   return names;
 }

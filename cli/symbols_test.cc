@@ -3,13 +3,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <cstdlib>
 #include <string>
+
+#include "src/base/fixed_text.h"
+#include "src/base/memory_map.h"
 
 namespace log_aggregator::cli {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::StartsWith;
 
 TEST(StackLineTest, a_line_is_taken_apart) {
   const auto place = parse_stack_line("#3 0x7f00 /usr/lib/my lib+0x1.so+0x4e5f (build-id 5f0c)");
@@ -52,6 +58,46 @@ TEST(SymbolsTest, another_build_of_a_file_is_not_asked) {
   const std::string line = "#0 0x1 /proc/self/exe+0x2 (build-id 00)";
   EXPECT_EQ(symbols.of_stack(line), line);
   EXPECT_THAT(symbols.trouble(), ElementsAre("/proc/self/exe has been replaced since"));
+}
+
+// ---- of this very program
+
+extern "C" [[gnu::noinline]] void log_aggregator_symbols_test() { asm volatile(""); }
+
+// A line of a crash record, for that function.
+std::string line_of_this_program() {
+  const auto address = reinterpret_cast<std::uintptr_t>(&log_aggregator_symbols_test);
+  MemoryMap map;
+  MemoryMap::Region region;
+  EXPECT_TRUE(map.open());
+  EXPECT_TRUE(map.next(region));  // the first one is where the program begins
+  std::string memory(1000, '?');
+  FixedText text(memory.data(), memory.size());
+  text.append("#0 0x1 ");
+  text.append(region.path);
+  text.append("+");
+  text.hex(address - region.begin);
+  map.close();
+  return std::string(text.view());
+}
+
+TEST(SymbolsTest, a_place_in_a_program_becomes_its_function) {
+  Symbols symbols;
+  const std::string text = symbols.of_stack(line_of_this_program());
+  if (!symbols.trouble().empty()) GTEST_SKIP() << *symbols.trouble().begin();
+  EXPECT_THAT(text, StartsWith("#0 0x1 log_aggregator_symbols_test"));
+}
+
+TEST(SymbolsTest, without_addr2line_it_is_said_what_to_install) {
+  const char* const path = std::getenv("PATH");
+  const std::string kept = path == nullptr ? "" : path;
+  ::setenv("PATH", "/nowhere", 1);
+  Symbols symbols;
+  const std::string line = line_of_this_program();
+  EXPECT_EQ(symbols.of_stack(line), line);
+  EXPECT_THAT(symbols.trouble(),
+              ElementsAre("addr2line is not there: install binutils to see functions and lines"));
+  ::setenv("PATH", kept.c_str(), 1);
 }
 
 }  // namespace

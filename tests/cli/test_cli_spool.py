@@ -456,3 +456,73 @@ def test_a_journal_that_somebody_has_locked_is_in_use(command, spool, leave, col
         assert collector.records() == []
     assert drain(command, spool, collector.endpoint).returncode == 0
     assert messages(collector) == expected(5)
+
+
+# ---- crashes
+
+
+CRASHING = """
+import logging, sys
+from log_aggregator_handler import LogAggregatorHandler
+
+handler = LogAggregatorHandler(sys.argv[1], spool_dir=sys.argv[2], crash_handler=True)
+logging.getLogger("shop").addHandler(handler)
+logging.getLogger("shop").warning("last words")
+import ctypes
+ctypes.string_at(0)
+"""
+
+
+@pytest.fixture
+def crashed(spool):
+    """A spool in which a process that crashed has left a record of that, and one of its own."""
+    process = subprocess.run(
+        [sys.executable, "-c", CRASHING, nobody(), str(spool)], capture_output=True, timeout=60
+    )
+    assert process.returncode == -signal.SIGSEGV
+    return spool
+
+
+def test_list_says_that_there_are_records_of_crashes(command, crashed):
+    assert sorted(journal["crashes"] for journal in listed(command, crashed)) == [0, 1]
+    assert "2 records to deliver in 2 journals; 1 record of a crash\n" in (
+        run(command, "list", crashed).stdout
+    )
+
+
+def test_crashes_shows_them_with_the_functions_of_their_stacks(command, crashed):
+    before = listed(command, crashed)
+    result = run(command, "crashes", crashed)
+    assert result.returncode == 0, result
+    assert "crashed: SIGSEGV (address not mapped) at 0x0 in thread" in result.stdout
+    assert "last words" not in result.stdout
+    assert "#0 0x" in result.stdout
+    if "addr2line is not there" not in result.stderr:
+        assert "PyObject_Vectorcall" in result.stdout
+    assert listed(command, crashed) == before
+
+
+def test_crashes_as_json_are_records(command, crashed):
+    [record] = map(json.loads, run(command, "crashes", crashed, "--json").stdout.splitlines())
+    assert record["logger_name"] == "log_aggregator.crash"
+    assert record["level"] == "CRITICAL"
+    assert record["extra"]["signal"] == "SIGSEGV"
+
+
+def test_crashes_reads_records_that_were_delivered_from_standard_input(command):
+    stored = '{"id":7,"level":"CRITICAL","message":"crashed","stack":"#0 0x1 /no/file+0x2"}\n'
+    result = subprocess.run(
+        [command, "spool", "crashes", "-"], input=stored, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0
+    assert "#0 0x1 /no/file+0x2" in result.stdout
+    assert "/no/file is gone" in result.stderr
+
+
+def test_crashes_of_what_is_no_spool_or_no_record_is_an_error(command, tmp_path):
+    assert run(command, "crashes", tmp_path / "missing").returncode == 2
+    result = subprocess.run(
+        [command, "spool", "crashes", "-"], input="no\n", capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 2
+    assert "not a record" in result.stderr
