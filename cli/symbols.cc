@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -97,11 +98,11 @@ std::optional<std::string> output_of(std::vector<std::string> command) {
   return output;
 }
 
-// Where no line is known, the function is only the nearest one with a name: its file is named, too.
-std::string name_in(std::string_view name, const std::string& file) {
+// Where no line is known, a function is only the nearest one that has a name.
+std::string name_in(std::string_view name, const std::string& place) {
   const std::size_t line = name.find(" at ??:");
   if (line == std::string_view::npos) return std::string(name);
-  return std::string(name.substr(0, line)) + " in " + file;
+  return place + " near " + std::string(name.substr(0, line));
 }
 
 }  // namespace
@@ -172,14 +173,15 @@ Symbols::Names Symbols::look_up(const std::string& file, const std::string& buil
     return {};
   }
   Names names;
-  std::vector<std::string>* current = nullptr;
+  std::uint64_t offset = 0;
   for (const std::string_view line : lines_of(*output)) {
     const std::size_t colon = line.find(": ");
     const auto address =
         colon == std::string_view::npos ? std::nullopt : parse_hex(line.substr(0, colon));
-    if (address) current = &names[*address - facts->first_address];
-    const std::string_view name = address ? line.substr(colon + 2) : line.substr(1);
-    if (current != nullptr && !name.starts_with("??")) current->push_back(name_in(name, file));
+    if (address) offset = *address - facts->first_address;
+    const std::string_view name =
+        address ? line.substr(colon + 2) : line.substr(std::min<std::size_t>(1, line.size()));
+    if (!name.starts_with("??")) names[offset].push_back(name_in(name, file + '+' + hex(offset)));
   }
   return names;
 }

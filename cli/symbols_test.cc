@@ -15,7 +15,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-using ::testing::StartsWith;
+using ::testing::MatchesRegex;
 
 TEST(StackLineTest, a_line_is_taken_apart) {
   const auto place = parse_stack_line("#3 0x7f00 /usr/lib/my lib+0x1.so+0x4e5f (build-id 5f0c)");
@@ -85,7 +85,7 @@ TEST(SymbolsTest, a_place_in_a_program_becomes_its_function) {
   Symbols symbols;
   const std::string text = symbols.of_stack(line_of_this_program());
   if (!symbols.trouble().empty()) GTEST_SKIP() << *symbols.trouble().begin();
-  EXPECT_THAT(text, StartsWith("#0 0x1 log_aggregator_symbols_test"));
+  EXPECT_THAT(text, MatchesRegex("#0 0x1 (/.* near )?log_aggregator_symbols_test.*"));
 }
 
 TEST(SymbolsTest, without_addr2line_it_is_said_what_to_install) {

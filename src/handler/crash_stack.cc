@@ -38,6 +38,7 @@ struct CrashStack::Walk {
     const std::uintptr_t ip = _Unwind_GetIPInfo(context, &interrupted);
     walk.begun |= ip == walk.from;
     if (!walk.begun) return _URC_NO_REASON;
+    if (ip == 0 && interrupted == 0) return _URC_END_OF_STACK;  // what a thread's first call is in
     walk.stack.add(interrupted != 0 ? ip : ip - 1);
     return walk.stack.size_ < kMostFrames ? _URC_NO_REASON : _URC_END_OF_STACK;
   }

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import signal
 import socket
@@ -498,7 +499,7 @@ def test_crashes_shows_them_with_the_functions_of_their_stacks(command, crashed)
     assert "last words" not in result.stdout
     assert "#0 0x" in result.stdout
     if "addr2line is not there" not in result.stderr:
-        assert "PyObject_Vectorcall" in result.stdout
+        assert re.search(r"#\d+ 0x[0-9a-f]+ .*\b_?Py[A-Z]\w+", result.stdout)
     assert listed(command, crashed) == before
 
 
