@@ -14,21 +14,6 @@ import pytest
 
 from package.project import ROOT, run, sample, skip_without
 
-SPDLOG_PROGRAM = """
-#include <spdlog/spdlog.h>
-
-#include <log_aggregator/handler.h>
-
-#ifdef SPDLOG_COMPILED_LIB
-constexpr bool kCompiled = true;
-#else
-constexpr bool kCompiled = false;
-#endif
-static_assert(kCompiled == EXPECTED);
-
-int main() { return log_aggregator::Handler::create({}).ok() ? 1 : 0; }
-"""
-
 
 def pkg_config(prefix: Path, *arguments: str) -> list[str]:
     (folder,) = prefix.rglob("pkgconfig")
@@ -105,16 +90,26 @@ def test_it_is_a_part_of_another_project(stranger, collector):
 
 
 @pytest.mark.parametrize("header_only", [True, False], ids=["header-only", "compiled"])
-def test_spdlog_is_taken_as_the_program_wants_it(prefix, tmp_path, header_only):
+def test_a_program_logs_through_spdlog_as_it_wants_that(prefix, stranger, collector, header_only):
     if subprocess.run(["pkg-config", "--exists", "spdlog"], check=False).returncode:
         pytest.skip("libspdlog-dev is not installed")
-    lists = sample("CMakeLists.txt") + sample("spdlog")
+    folder = stranger("spdlog.cc")
+    lists = sample("CMakeLists.txt").replace("main.cc", "spdlog.cc") + sample("spdlog")
     if not header_only:
         lists = lists.replace(" spdlog::spdlog_header_only", "")
-    (tmp_path / "CMakeLists.txt").write_text(lists)
-    expected = "false" if header_only else "true"
-    (tmp_path / "main.cc").write_text(SPDLOG_PROGRAM.replace("EXPECTED", expected))
-    run(build(tmp_path, f"-DCMAKE_PREFIX_PATH={prefix}"))
+    (folder / "CMakeLists.txt").write_text(lists)
+    other = "#ifdef" if header_only else "#ifndef"
+    with (folder / "spdlog.cc").open("a") as program:
+        program.write(f"{other} SPDLOG_COMPILED_LIB\n#error another spdlog\n#endif\n")
+    run(build(folder, f"-DCMAKE_PREFIX_PATH={prefix}"))
+    (record,) = collector.records()
+    assert (record["message"], record["logger_name"]) == ("user 123 logged in", "shop")
+
+
+def test_the_examples_are_built_with_what_is_installed(prefix, tmp_path):
+    options = (f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_BUILD_TYPE=Debug")
+    run("cmake", "-S", ROOT / "examples" / "cpp", "-B", tmp_path, "-G", "Ninja", *options)
+    run("cmake", "--build", tmp_path, "--target", "example_minimal", "example_spdlog")
 
 
 def test_another_minor_version_is_not_found(prefix, stranger):
