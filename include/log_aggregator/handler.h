@@ -29,6 +29,7 @@
 #include <string_view>
 
 #include "log_aggregator/export.h"
+#include "log_aggregator/handler_functions.h"
 #include "log_aggregator/options.h"
 #include "log_aggregator/record.h"
 #include "log_aggregator/stats.h"
@@ -40,6 +41,17 @@ class LOG_AGGREGATOR_API Handler {
  public:
   // Fails with invalid_argument where an option is out of range, a URL or a header malformed.
   static Result<std::unique_ptr<Handler>> create(Options options);
+
+  // One that logs through a handler which somebody else made and owns, with another copy of the
+  // library perhaps: of that handler's queue, in one order with what others log there. In a Python
+  // extension, handler_of() in python.h makes it. `logger` is its Options::logger. Holds the other
+  // handler until it is destroyed. To close that is up to its owner, and what is logged afterwards
+  // is counted there as DropCause::closed; close() here flushes, and no more. stats() are those of
+  // the whole handler. Of options() only `logger` and `max_record_bytes` tell something;
+  // detach_callbacks() does nothing. Fails with invalid_argument where `functions` are of another
+  // version.
+  static Result<std::unique_ptr<Handler>> join(const HandlerFunctions& functions,
+                                               std::string_view logger = {});
 
   // Closes, as close() does.
   ~Handler();
@@ -94,9 +106,11 @@ class LOG_AGGREGATOR_API Handler {
   const std::string& record_prefix() const;
 
  private:
+  class Backend;
   class Impl;
-  explicit Handler(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  class Joined;
+  explicit Handler(std::unique_ptr<Backend> backend);
+  std::unique_ptr<Backend> backend_;
 };
 
 }  // namespace log_aggregator

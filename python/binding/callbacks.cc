@@ -64,9 +64,18 @@ bool read_headers(PyObject* pairs, Headers& headers) {
   return true;
 }
 
-// The main thread is always let in and never waited for: it is the one that detaches.
+// For the main thread, which is the one that ends the interpreter.
+bool is_there_an_interpreter() {
+  return Py_IsInitialized() != 0 || PyGILState_GetThisThreadState() != nullptr;
+}
+
+// The main thread is let in as long as there is an interpreter and never waited for: it is the one
+// that detaches.
 std::optional<Callbacks::Visit> Callbacks::enter() {
-  if (is_main_thread()) return 0;
+  if (is_main_thread()) {
+    if (!is_there_an_interpreter()) return std::nullopt;
+    return 0;
+  }
   const Visit visit = getpid();
   Inside before = inside_;
   Inside after;

@@ -13,6 +13,7 @@
 
 #include "log_aggregator/handler.h"
 #include "python/binding/callbacks.h"
+#include "python/binding/capsule.h"
 #include "python/binding/emit.h"
 #include "python/binding/gil.h"
 #include "python/binding/module_state.h"
@@ -312,6 +313,7 @@ PyMethodDef kMethods[] = {
     {"close", core_close, METH_O, nullptr},
     {"check_connection", core_check_connection, METH_NOARGS, nullptr},
     {"detach_callbacks", core_detach_callbacks, METH_O, nullptr},
+    {"capsule", make_capsule, METH_O, nullptr},
     {"stats", core_stats, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -8,6 +8,8 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <cxxabi.h>
+#include <unistd.h>
 
 namespace log_aggregator::python {
 
@@ -17,6 +19,29 @@ auto without_gil(Function&& function) {
   auto result = function();
   PyEval_RestoreThread(state);
   return result;
+}
+
+// Whether the calling thread holds the interpreter lock; also while the interpreter ends, and
+// afterwards. PyGILState_Check() then says yes to all, and so it does once there has been a
+// sub-interpreter.
+inline bool holds_gil() {
+#if PY_VERSION_HEX >= 0x030D0000
+  PyThreadState* const current = PyThreadState_GetUnchecked();
+#else
+  PyThreadState* const current = _PyThreadState_UncheckedGet();
+#endif
+  return current != nullptr && current == PyGILState_GetThisThreadState();
+}
+
+// For calls that come from code which must not be unwound: a thread that would be, for want of the
+// interpreter lock, stays here until the process has ended.
+template <typename Function>
+auto never_unwound(const Function& function) {
+  try {
+    return function();
+  } catch (const abi::__forced_unwind&) {
+    while (true) pause();
+  }
 }
 
 }  // namespace log_aggregator::python

@@ -109,3 +109,5 @@ class Core:
         """
 
     def stats(self) -> CoreStats: ...
+    def capsule(self, keeper: object, /) -> object:
+        """What C++ code logs through this by: a PyCapsule, which also keeps `keeper` alive."""

@@ -255,6 +255,15 @@ class LogAggregatorHandler(_core.HandlerBase, logging.Handler):
         return {**self._core.stats(), "paths": self._paths()}
 
     @property
+    def capsule(self) -> object:
+        """What an extension module in C++ logs through this handler by.
+
+        `log_aggregator::handler_of(handler)` of its copy of the library takes it from here. While
+        the extension holds it, this handler stays. See docs/cpp.md.
+        """
+        return self._core.capsule(self)
+
+    @property
     def api_endpoint(self) -> str:
         """Where records are posted, without a user and password."""
         return self._core.api_endpoint

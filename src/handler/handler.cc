@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <new>
 #include <utility>
@@ -17,11 +16,13 @@
 #include "src/deliver/mailbox.h"
 #include "src/deliver/reporter.h"
 #include "src/deliver/worker.h"
+#include "src/handler/backend.h"
 #include "src/handler/crash_handler.h"
 #include "src/handler/fork.h"
 #include "src/handler/options.h"
 #include "src/handler/record_encoder.h"
 #include "src/handler/record_writer.h"
+#include "src/handler/unkept.h"
 #include "src/journal/journal.h"
 
 namespace log_aggregator {
@@ -72,17 +73,12 @@ Clock::TimePoint deadline_after(milliseconds wait) {
   return real_clock().now() + std::clamp(wait, milliseconds(0), kLongestWait);
 }
 
-std::uint64_t next_id() {
-  static std::atomic<std::uint64_t> last{0};
-  return last.fetch_add(1, std::memory_order_relaxed) + 1;
-}
-
 // What a handler was told to be, for all its life and that of its forked children's handlers.
 struct Settings {
   Settings(Options the_options, Endpoint the_endpoint)
       : options(std::move(the_options)),
         endpoint(std::move(the_endpoint)),
-        records{.id = next_id(),
+        records{.id = next_encoder_id(),
                 .prefix = record_prefix(options.host, options.fields),
                 .logger = options.logger,
                 .max_record_bytes = options.max_record_bytes},
@@ -149,7 +145,7 @@ void work(Pipeline& pipeline) {
 
 }  // namespace
 
-class LOG_AGGREGATOR_HIDDEN Handler::Impl final : private ForkAware {
+class LOG_AGGREGATOR_HIDDEN Handler::Impl final : public Backend, private ForkAware {
  public:
   Impl(Options options, Endpoint endpoint)
       : settings_(std::make_shared<Settings>(std::move(options), std::move(endpoint))) {}
@@ -158,15 +154,15 @@ class LOG_AGGREGATOR_HIDDEN Handler::Impl final : private ForkAware {
   // Makes it ready for use, forks included.
   Status open();
 
-  bool log(const Record& record);
-  // Nothing where it would wait and may not.
-  std::optional<bool> log(int severity, std::string_view record, bool may_wait);
-  bool flush(std::optional<milliseconds> timeout);
-  bool close(std::optional<milliseconds> timeout);
-  bool check_connection();
-  void detach_callbacks(std::optional<milliseconds> timeout);
-  Stats stats() const;
-  const Settings& settings() const { return *settings_; }
+  bool log(const Record& record) override;
+  std::optional<bool> log(int severity, std::string_view record, bool may_wait) override;
+  bool flush(std::optional<milliseconds> timeout) override;
+  bool close(std::optional<milliseconds> timeout) override;
+  bool check_connection() override;
+  void detach_callbacks(std::optional<milliseconds> timeout) override;
+  Stats stats() const override;
+  const Options& options() const override { return settings_->options; }
+  const std::string& record_prefix() const override { return settings_->records.prefix; }
 
  private:
   // Null where there was no memory for one; asking again may help.
@@ -176,10 +172,6 @@ class LOG_AGGREGATOR_HIDDEN Handler::Impl final : private ForkAware {
   void tell_of_missing_crash_handler() EXCLUDES(worker_mutex_);
   bool end(std::optional<milliseconds> timeout) EXCLUDES(worker_mutex_);
 
-  void count_unkept(int severity) {
-    unkept_[drop_level(severity)].fetch_add(1, std::memory_order_relaxed);
-  }
-  bool kept_all() const;
   bool ensure_worker() EXCLUDES(worker_mutex_);
   bool flush_through(Pipeline& pipeline, std::uint64_t sequence, Clock::TimePoint deadline);
   bool wait_until_settled(Pipeline& pipeline, std::uint64_t sequence);
@@ -215,7 +207,7 @@ class LOG_AGGREGATOR_HIDDEN Handler::Impl final : private ForkAware {
   Status crash_handler_made_ GUARDED_BY(worker_mutex_);
 
   // Records that found no memory for a pipeline, or to be encoded in.
-  std::array<std::atomic<std::uint64_t>, kDropLevels> unkept_{};
+  Unkept unkept_;
   // The last sequence number of the newest flush that waited for close_timeout in vain; 0: none.
   std::atomic<std::uint64_t> given_up_through_{0};
   std::atomic<bool> abandoned_{false};  // a close has waited for the worker in vain
@@ -244,6 +236,7 @@ void Handler::Impl::tell_of_missing_crash_handler() {
 
 // Destroyed from inside a callback, perhaps on the worker itself: it cannot wait for that.
 Handler::Impl::~Impl() {
+  Impl::close(std::nullopt);
   ForkWatch::remove(*this);
   const MutexLock lock(worker_mutex_);
   if (owner_ && owner_->mailbox.inside_call()) worker_.abandon();
@@ -280,11 +273,6 @@ Status Handler::Impl::watch_for_crashes() {
   }
 }
 
-bool Handler::Impl::kept_all() const {
-  return std::all_of(unkept_.begin(), unkept_.end(),
-                     [](const auto& count) { return count.load(std::memory_order_relaxed) == 0; });
-}
-
 // ---- around a fork
 
 void Handler::Impl::before_fork() NO_THREAD_SAFETY_ANALYSIS {
@@ -317,7 +305,7 @@ void Handler::Impl::after_fork_in_child() NO_THREAD_SAFETY_ANALYSIS {
   pipeline_ = nullptr;
   started_ = false;
   ends_here_ = false;
-  for (auto& count : unkept_) count = 0;
+  unkept_.reset();
   given_up_through_ = 0;
   abandoned_ = false;
   worker_mutex_.unlock();
@@ -331,7 +319,7 @@ bool Handler::Impl::log(const Record& record) {
     BorrowedEncoder encoder(settings_->records);
     return *log(severity, encoder->encode(record), true);
   } catch (const std::bad_alloc&) {
-    count_unkept(severity);
+    unkept_.count(severity);
     return false;
   }
 }
@@ -340,7 +328,7 @@ std::optional<bool> Handler::Impl::log(int severity, std::string_view record, bo
   if (!may_wait && !settings_->options.background) return std::nullopt;
   Pipeline* const pipeline = current();
   if (pipeline == nullptr) {
-    count_unkept(severity);
+    unkept_.count(severity);
     return false;
   }
   Journal& journal = pipeline->journal;
@@ -395,7 +383,7 @@ bool Handler::Impl::wait_until_settled(Pipeline& pipeline, std::uint64_t sequenc
 
 bool Handler::Impl::flush(std::optional<milliseconds> timeout) {
   Pipeline* const pipeline = pipeline_.load(std::memory_order_acquire);
-  if (pipeline == nullptr) return kept_all();         // a child that has logged nothing
+  if (pipeline == nullptr) return unkept_.none();     // a child that has logged nothing
   if (pipeline->mailbox.inside_call()) return false;  // the worker waits for this very thread
   const Journal& journal = pipeline->journal;
   const Journal::Mark mark = journal.mark();
@@ -403,7 +391,7 @@ bool Handler::Impl::flush(std::optional<milliseconds> timeout) {
       *pipeline, mark.through, deadline_after(timeout.value_or(settings_->options.close_timeout)));
   if (left_behind(*pipeline)) return false;
   if (!settled && !timeout) given_up_through_.store(mark.through, std::memory_order_relaxed);
-  return settled && !journal.lost_before(mark) && kept_all();
+  return settled && !journal.lost_before(mark) && unkept_.none();
 }
 
 // ---- closing
@@ -507,12 +495,7 @@ Stats Handler::Impl::stats() const {
     pipeline->delivery.fill(stats);
     pipeline->journal.fill(stats);
   }
-  LevelCounts& dropped = stats.dropped[static_cast<std::size_t>(DropCause::out_of_memory)];
-  for (std::size_t level = 0; level < kDropLevels; ++level) {
-    const std::uint64_t count = unkept_[level].load(std::memory_order_relaxed);
-    stats.accepted += count;
-    dropped[level] += count;
-  }
+  unkept_.add_to(stats);
   return stats;
 }
 
@@ -524,40 +507,44 @@ Result<std::unique_ptr<Handler>> Handler::create(Options options) {
   return std::unique_ptr<Handler>(new Handler(std::move(impl)));
 }
 
-Handler::Handler(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Handler::Handler(std::unique_ptr<Backend> backend) : backend_(std::move(backend)) {}
 
-Handler::~Handler() { close(); }
+Handler::~Handler() = default;
 
-bool Handler::log(const Record& record) noexcept { return impl_->log(record); }
+bool Handler::log(const Record& record) noexcept { return backend_->log(record); }
 
 bool Handler::log_json(int severity, std::string_view record) noexcept {
-  return *impl_->log(severity, record, true);
+  return *backend_->log(severity, record, true);
 }
 
 std::optional<bool> Handler::try_log_json(int severity, std::string_view record) noexcept {
-  return impl_->log(severity, record, false);
+  return backend_->log(severity, record, false);
 }
 
-bool Handler::flush(std::optional<milliseconds> timeout) noexcept { return impl_->flush(timeout); }
+bool Handler::flush(std::optional<milliseconds> timeout) noexcept {
+  return backend_->flush(timeout);
+}
 
-bool Handler::close(std::optional<milliseconds> timeout) noexcept { return impl_->close(timeout); }
+bool Handler::close(std::optional<milliseconds> timeout) noexcept {
+  return backend_->close(timeout);
+}
 
 bool Handler::check_connection() noexcept {
   try {
-    return impl_->check_connection();
+    return backend_->check_connection();
   } catch (const std::exception&) {  // no memory for the request
     return false;
   }
 }
 
 void Handler::detach_callbacks(std::optional<milliseconds> timeout) noexcept {
-  impl_->detach_callbacks(timeout);
+  backend_->detach_callbacks(timeout);
 }
 
-Stats Handler::stats() const { return impl_->stats(); }
+Stats Handler::stats() const { return backend_->stats(); }
 
-const Options& Handler::options() const { return impl_->settings().options; }
+const Options& Handler::options() const { return backend_->options(); }
 
-const std::string& Handler::record_prefix() const { return impl_->settings().records.prefix; }
+const std::string& Handler::record_prefix() const { return backend_->record_prefix(); }
 
 }  // namespace log_aggregator

@@ -74,6 +74,11 @@ void set_thread_name(std::string_view name) {
   ++name_generation;
 }
 
+std::uint64_t next_encoder_id() {
+  static std::atomic<std::uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
 void renew_identities_in_child() { process_generation.fetch_add(1, std::memory_order_relaxed); }
 
 // ---- fields
@@ -124,12 +129,13 @@ bool RecordEncoder::Site::is(const SourceLocation& other, std::string_view other
 
 RecordEncoder::RecordEncoder(const Common& common)
     : logger_(common.logger),
+      level_names_(common.level_names),
       writer_(common.prefix, common.max_record_bytes),
       sites_(std::make_unique<std::array<Site, kSites>>()) {}
 
 std::string_view RecordEncoder::encode(const Record& record) {
   const std::string_view name =
-      record.level_name.empty() ? level_name(record.level) : record.level_name;
+      record.level_name.empty() ? name_of(record.level) : record.level_name;
   const std::int64_t time = unix_microseconds(record.time);
   if (name.empty()) {
     writer_.begin(time, "Level " + std::to_string(static_cast<int>(record.level)));
@@ -144,6 +150,13 @@ std::string_view RecordEncoder::encode(const Record& record) {
   if (!record.trace.span_id.empty()) writer_.field("span_id", record.trace.span_id);
   if (!record.fields.empty()) write_extra(record);
   return writer_.finish();
+}
+
+std::string_view RecordEncoder::name_of(Level level) const {
+  for (const auto& [number, name] : level_names_) {
+    if (number == static_cast<int>(level)) return name;
+  }
+  return level_name(level);
 }
 
 void RecordEncoder::trim() {

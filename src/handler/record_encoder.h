@@ -11,6 +11,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "log_aggregator/record.h"
 #include "src/handler/record_writer.h"
@@ -25,6 +27,7 @@ class RecordEncoder {
     std::string prefix;  // see RecordWriter
     std::string logger;  // of records that name none
     std::size_t max_record_bytes;
+    std::vector<std::pair<int, std::string>> level_names{};  // in the place of the usual ones
   };
 
   explicit RecordEncoder(const Common& common);
@@ -50,11 +53,13 @@ class RecordEncoder {
   Site& site_of(const SourceLocation& source, std::string_view logger);
   void renew_identity(std::uint64_t identity);
   void write_stranger(const Record& record);
+  std::string_view name_of(Level level) const;
   void write_extra(const Record& record);
 
   static constexpr std::size_t kSites = 256;
 
   const std::string logger_;
+  const std::vector<std::pair<int, std::string>> level_names_;
   RecordWriter writer_;
   std::unique_ptr<std::array<Site, kSites>> sites_;  // each at a place that its address gives
   // Of the thread that encodes, and its process.
@@ -80,6 +85,9 @@ class BorrowedEncoder {
   bool* in_use_ = nullptr;  // of the thread's own
   std::unique_ptr<RecordEncoder> another_;
 };
+
+// For RecordEncoder::Common::id.
+std::uint64_t next_encoder_id();
 
 // In a forked child: its records have another process and another thread.
 void renew_identities_in_child();

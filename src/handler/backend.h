@@ -1,0 +1,34 @@
+// Handler::Backend is what stands behind a Handler: a pipeline of its own (Impl, in handler.cc), or
+// the handler of another copy of the library (Joined, in joined.h). Its methods are Handler's.
+
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "log_aggregator/handler.h"
+
+namespace log_aggregator {
+
+class LOG_AGGREGATOR_HIDDEN Handler::Backend {
+ public:
+  Backend() = default;
+  virtual ~Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+
+  virtual bool log(const Record& record) = 0;
+  // Nothing where it would wait and may not.
+  virtual std::optional<bool> log(int severity, std::string_view record, bool may_wait) = 0;
+  virtual bool flush(std::optional<std::chrono::milliseconds> timeout) = 0;
+  virtual bool close(std::optional<std::chrono::milliseconds> timeout) = 0;
+  virtual bool check_connection() = 0;
+  virtual void detach_callbacks(std::optional<std::chrono::milliseconds> timeout) = 0;
+  virtual Stats stats() const = 0;
+  virtual const Options& options() const = 0;
+  virtual const std::string& record_prefix() const = 0;
+};
+
+}  // namespace log_aggregator
