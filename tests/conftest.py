@@ -49,6 +49,12 @@ def find_command() -> str:
     return found
 
 
+def find_build() -> pathlib.Path:
+    """Where the release build is: $LOG_AGGREGATOR_BUILD, or where ./run setup has it."""
+    default = pathlib.Path(__file__).resolve().parents[1] / "build" / "release"
+    return pathlib.Path(os.environ.get("LOG_AGGREGATOR_BUILD", default))
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a request was answered."""
@@ -213,6 +219,17 @@ class Collector:
 def command() -> str:
     """The path of the program `log-aggregator`."""
     return find_command()
+
+
+@pytest.fixture(scope="session")
+def extensions() -> pathlib.Path:
+    """The folder with `native` and `pricing`, extension modules that log from C++."""
+    folder = find_build() / "extensions"
+    if not list(folder.glob("*.so")):
+        pytest.fail(
+            f"no extension modules in {folder}: run ./run setup or set LOG_AGGREGATOR_BUILD"
+        )
+    return folder
 
 
 @pytest.fixture

@@ -106,22 +106,23 @@ PyObject* finish(PyObject*, PyObject*) {
   Py_RETURN_NONE;
 }
 
-// log_for_ever(number, threads): until the process ends. The first record of each is logged when
-// it returns.
+// log_for_ever(number, threads): until the process ends. Each has logged its first record when it
+// returns.
 PyObject* log_for_ever(PyObject*, PyObject* args) {
   Py_ssize_t number = 0;
   int wanted = 0;
   if (!PyArg_ParseTuple(args, "ni", &number, &wanted)) return nullptr;
-  std::atomic<int> running{0};
+  const auto begun = std::make_shared<std::atomic<int>>(0);
   for (int thread = 0; thread < wanted; ++thread) {
-    std::thread([handler = joined[number].get(), &running] {
+    std::thread([handler = joined[number].get(), begun, wanted] {
       handler->log(Level::info, "first");
-      running.fetch_add(1);
+      begun->fetch_add(1);
+      while (begun->load() < wanted) std::this_thread::yield();
       while (true) handler->log(Level::info, "for ever");
     }).detach();
   }
   Py_BEGIN_ALLOW_THREADS;
-  while (running.load() < wanted) std::this_thread::yield();
+  while (begun->load() < wanted) std::this_thread::yield();
   Py_END_ALLOW_THREADS;
   Py_RETURN_NONE;
 }

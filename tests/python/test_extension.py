@@ -1,0 +1,366 @@
+"""Extension modules in C++ log through the handler of the program: one queue, one order.
+
+native.cc is the extension: a copy of the C++ library that is not the one in log_aggregator_handler.
+The example in examples/python_extension is tested here, too, and on the page by tests/page.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+import os
+import sys
+import threading
+import time
+import weakref
+from pathlib import Path
+
+import pytest
+
+from log_aggregator_handler import LogAggregatorHandler
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def native(extensions, monkeypatch):
+    monkeypatch.syspath_prepend(str(extensions))
+    return importlib.import_module("native")
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "accelerated"])
+def either_way(request):
+    """Once without accelerate(), once with it."""
+    if request.param:
+        request.getfixturevalue("accelerated")
+
+
+def text_and_number(record) -> tuple[str, int]:
+    return record["message"], record["extra"]["i"]
+
+
+# ---- one order
+
+
+def test_records_of_python_and_of_cpp_arrive_in_the_order_in_which_they_were_logged(
+    either_way, native, make_handler, log_api, logger
+):
+    handler = make_handler()
+    logger.addHandler(handler)
+    joined = native.join(handler, "native")
+    for i in range(500):
+        logger.info("python", extra={"i": i})
+        native.log(joined, logging.INFO, "native", i)
+    assert native.flush(joined)
+    expected = [(text, i) for i in range(500) for text in ("python", "native")]
+    assert [text_and_number(record) for record in log_api.records] == expected
+
+
+def test_threads_of_both_lose_nothing_and_keep_their_order(
+    either_way, native, make_handler, log_api, logger
+):
+    handler = make_handler()
+    logger.addHandler(handler)
+    joined = native.join(handler, "native")
+    count = 2_000
+
+    def log(name: str) -> None:
+        for i in range(count):
+            logger.info("%s", name, extra={"i": i})
+
+    python = [threading.Thread(target=log, args=(f"python-{n}",)) for n in range(8)]
+    native.start(joined, 8, count)
+    for thread in python:
+        thread.start()
+    for thread in python:
+        thread.join()
+    native.finish()
+    assert handler.flush()
+    by_thread: dict[str, list[int]] = {}
+    for name, i in map(text_and_number, log_api.records):
+        by_thread.setdefault(name, []).append(i)
+    names = [f"{side}-{n}" for side in ("native", "python") for n in range(8)]
+    assert by_thread == {name: list(range(count)) for name in names}
+    assert native.stats(joined) == (16 * count, 16 * count, 0)
+    assert handler.stats()["accepted"] == 16 * count
+
+
+def test_records_of_cpp_look_like_those_of_python(native, make_handler, log_api, logger):
+    handler = make_handler(
+        host="web1",
+        fields={"service": "shop"},
+        level_map={"WARNING": "warn", 20: "information", "INFO": "not this", 10**30: "x"},
+    )
+    logger.addHandler(handler)
+    joined = native.join(handler, "shop.native")
+    native.log(joined, logging.WARNING, "from C++", 7)
+    native.log(joined, logging.INFO, "from C++", 8)
+    native.log(joined, logging.ERROR, "from C++", 9)
+    logger.info("from Python")
+    assert handler.flush()
+    warning, information, error, python = log_api.records
+    # Whether records have a process name is up to multiprocessing.
+    assert set(warning) - {"processName"} == {*python, "extra"} - {"processName"}
+    for name in ("host", "service", "process"):
+        assert warning[name] == python[name]
+    assert python["level"] == information["level"] == "information"
+    assert (warning["level"], error["level"]) == ("warn", "ERROR")
+    assert warning["logger_name"] == warning["host_process"] == "shop.native"
+    assert (warning["filename"], warning["funcName"]) == ("native.cc", "log")
+    assert warning["extra"] == {"i": 7}
+
+
+# ---- waiting
+
+
+@pytest.mark.parametrize("log", ["log", "log_unlocked"])
+def test_a_log_call_that_waits_for_room_lets_python_run_on(native, make_handler, log_api, log):
+    handler = make_handler(overflow="block", block_timeout=60.0, queue_bytes=65_536)
+    joined = native.join(handler, "native")
+    log_api.hang()
+
+    def recover_when_full() -> None:
+        while handler.stats()["pending_bytes"] < 50_000:
+            time.sleep(0.001)
+        log_api.recover()
+
+    recovery = threading.Thread(target=recover_when_full)
+    recovery.start()
+    taken = [getattr(native, log)(joined, logging.INFO, f"{i} {100 * 'x'}") for i in range(1_000)]
+    recovery.join()
+    assert all(taken)
+    assert handler.flush()
+    assert [int(r["message"].split()[0]) for r in log_api.records] == list(range(1_000))
+
+
+@pytest.mark.parametrize("log", ["log", "log_unlocked"])
+def test_a_log_call_that_waits_for_the_verdict_lets_python_answer(
+    native, make_handler, log_api, log
+):
+    """The API is in this process, and so is the callable that is asked for credentials."""
+    asked = []
+
+    def auth():
+        asked.append(threading.get_ident())
+        return {"X-Token": "t"}
+
+    handler = make_handler(background=False, auth=auth)
+    joined = native.join(handler, "native")
+    assert getattr(native, log)(joined, logging.INFO, "delivered")
+    assert [record["message"] for record in log_api.records] == ["delivered"]
+    assert asked
+    assert native.check_connection(joined)
+    log_api.respond(400)
+    assert not getattr(native, log)(joined, logging.INFO, "refused")
+
+
+# ---- whose handler it is
+
+
+def test_a_capsule_keeps_its_handler_alive(log_api):
+    handler = LogAggregatorHandler(log_api.endpoint)
+    capsule, alive = handler.capsule, weakref.ref(handler)
+    del handler
+    gc.collect()
+    assert alive() is not None
+    del capsule
+    assert alive() is None
+
+
+def test_a_handler_that_only_cpp_holds_goes_on_delivering(native, log_api):
+    handler = LogAggregatorHandler(log_api.endpoint, auth=lambda: {"X-Token": "t"})
+    joined, alive = native.join(handler, "native"), weakref.ref(handler)
+    del handler
+    gc.collect()
+    assert native.log(joined, logging.INFO, "alone")
+    assert native.flush(joined)
+    assert [record["message"] for record in log_api.records] == ["alone"]
+    assert log_api.posts[0].headers["X-Token"] == "t"
+    native.let_go(joined)
+    assert alive() is None
+
+
+def test_what_is_let_go_without_the_interpreter_lock_goes_with_the_next_capsule(
+    native, make_handler, log_api
+):
+    handler = LogAggregatorHandler(log_api.endpoint)
+    first, second = native.join(handler, "native"), native.join(handler, "native")
+    alive = weakref.ref(handler)
+    del handler
+    native.let_go_elsewhere(first)
+    native.let_go_elsewhere(second)
+    assert alive() is not None
+    assert make_handler().capsule
+    assert alive() is None
+
+
+def test_what_cpp_logs_to_a_handler_that_python_has_closed_is_counted(
+    native, make_handler, log_api
+):
+    handler = make_handler()
+    joined = native.join(handler, "native")
+    native.start(joined, 4, 5_000)
+    log_api.wait_for(1)
+    handler.close()
+    native.finish()
+    assert not native.log(joined, logging.INFO, "too late")
+    accepted, delivered, closed = native.stats(joined)
+    # The handler's own notice of drops may be among them.
+    stored = [record for record in log_api.records if record["logger_name"] == "native"]
+    assert closed >= 1
+    assert len(stored) + closed == 20_001
+    assert accepted == delivered + closed
+    assert handler.stats()["dropped"]["closed"] == closed
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda native: object(),
+        lambda native: None,
+        lambda native: logging.NullHandler(),
+        lambda native: type("Odd", (), {"capsule": "text"})(),
+        lambda native: type("Odd", (), {"capsule": native.foreign_capsule()})(),
+    ],
+    ids=["object", "None", "other handler", "no capsule", "foreign capsule"],
+)
+def test_other_objects_are_refused(native, wrong):
+    thing = wrong(native)
+    with pytest.raises(ValueError, match=f"LogAggregatorHandler.*not {type(thing).__name__}"):
+        native.join(thing, "native")
+
+
+def test_a_handler_of_a_later_version_is_refused(native, make_handler):
+    with pytest.raises(ValueError, match=r"version 2.*knows version 1"):
+        native.join_newer(make_handler())
+
+
+# ---- forks and ends
+
+SETUP = """
+import logging, os, sys, threading
+import native
+from log_aggregator_handler import LogAggregatorHandler
+
+handler = LogAggregatorHandler(
+    sys.argv[1], timeout=1, flush_interval=60, close_timeout=float(sys.argv[2]), queue_bytes=1 << 20,
+    overflow=sys.argv[3], block_timeout=60, fallback_logger="quiet",
+)
+logging.getLogger("quiet").propagate = False
+logging.getLogger("quiet").addHandler(logging.NullHandler())
+logger = logging.getLogger("app")
+logger.setLevel("INFO")
+logger.addHandler(handler)
+joined = native.join(handler, "native")
+"""
+
+
+@pytest.fixture
+def run(run_python, log_api, extensions):
+    """Runs SETUP and a program, which ends well."""
+
+    def start(program, close_timeout=10.0, overflow="drop_newest"):
+        path = os.pathsep.join([str(extensions), *sys.path])
+        result = run_python(
+            SETUP + program,
+            *(log_api.endpoint, str(close_timeout), overflow),
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        assert (result.returncode, result.stderr) == (0, "")
+        return [record["message"] for record in log_api.records]
+
+    return start
+
+
+def test_a_program_that_ends_delivers_what_cpp_has_logged(run):
+    assert run("native.log(joined, 20, 'last words')") == ["last words"]
+
+
+def test_what_only_cpp_still_holds_is_delivered_at_the_end(run):
+    program = "logger.handlers.clear(); del handler; native.log(joined, 20, 'last words')"
+    assert run(program) == ["last words"]
+
+
+def test_a_forked_child_and_its_parent_deliver_what_each_has_logged(run, log_api):
+    messages = run(
+        """
+native.log(joined, 20, "parent, before")
+logger.info("parent, before")
+child = os.fork()
+if child == 0:
+    native.log(joined, 20, "child")
+    logger.info("child")
+    native.start(joined, 1, 1)
+    native.finish()
+    os._exit(0 if native.flush(joined) and native.stats(joined)[1] == 3 else 1)
+status = os.waitpid(child, 0)[1]
+native.log(joined, 20, "parent, status %d" % status)
+"""
+    )
+    assert sorted(messages) == sorted(
+        ["parent, before", "parent, before", "child", "child", "native-0", "parent, status 0"]
+    )
+    processes = {record["process"] for record in log_api.records if "child" in record["message"]}
+    assert len(processes) == 1
+    assert {r["process"] for r in log_api.records if "native" in r["message"]} == processes
+    assert {r["process"] for r in log_api.records if "parent" in r["message"]} != processes
+
+
+def test_native_threads_that_log_until_the_process_is_gone_do_no_harm(run):
+    messages = run("native.log_for_ever(joined, 4)", close_timeout=0.5)
+    assert messages.count("first") == 4
+
+
+def test_threads_of_python_that_wait_in_cpp_while_the_interpreter_ends_do_no_harm(run, log_api):
+    """Each is refused the interpreter lock, in the middle of a C++ function that may not throw."""
+    log_api.hang()
+    run(
+        """
+def log():
+    while True:
+        native.log(joined, 20, 1000 * "x")
+for _ in range(4):
+    threading.Thread(target=log, daemon=True).start()
+while handler.stats()["pending_bytes"] < 900_000:
+    pass
+""",
+        close_timeout=0.2,
+        overflow="block",
+    )
+
+
+def test_a_handler_may_be_used_when_the_interpreter_is_gone(run, log_api):
+    assert run("assert native.at_exit(joined); native.log(joined, 20, 'before')") == ["before"]
+
+
+def test_a_handler_that_could_not_deliver_may_be_used_when_the_interpreter_is_gone(run, log_api):
+    log_api.hang()
+    assert run("assert native.at_exit(joined); native.log(joined, 20, 'x')", 0.2) == []
+
+
+# ---- the example
+
+
+def test_the_example_logs_from_both_sides_in_one_sequence(run_python, extensions, collector):
+    program = ROOT / "examples" / "python_extension" / "shop.py"
+    path = os.pathsep.join([str(extensions), *sys.path])
+    result = run_python(
+        program.read_text(), collector.endpoint, env={**os.environ, "PYTHONPATH": path}
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    stored = [(r["logger_name"], r["message"], r["extra"]["order"]) for r in collector.records()]
+    assert stored == [
+        ("shop.orders", "order received", 1),
+        ("shop.pricing", "order priced", 1),
+        ("shop.orders", "order taken", 1),
+        ("shop.orders", "order received", 2),
+        ("shop.pricing", "many items, price reduced", 2),
+        ("shop.pricing", "order priced", 2),
+        ("shop.orders", "order taken", 2),
+        ("shop.orders", "order received", 3),
+        ("shop.pricing", "order priced", 3),
+        ("shop.orders", "order taken", 3),
+    ]
+    [journal] = collector.request("GET", "/api/gaps?all=1").json()["journals"]
+    assert (journal["stored"], journal["last"], journal["missing"]) == (10, 10, [])
