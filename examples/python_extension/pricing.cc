@@ -3,16 +3,14 @@
 
 #include <log_aggregator/python.h>
 
-#include <memory>
-#include <utility>
-
 namespace {
 
 using log_aggregator::field;
 using log_aggregator::Level;
 
-// Null until use_handler() was called. Constant afterwards, as any thread may log.
-std::unique_ptr<log_aggregator::Handler> handler;
+// Null until use_handler() was called, constant afterwards, as any thread may log. Never destroyed:
+// daemon threads of Python run on in here while the process ends.
+log_aggregator::Handler* handler = nullptr;
 
 PyObject* use_handler(PyObject*, PyObject* python_handler) {
   if (handler) {
@@ -24,7 +22,7 @@ PyObject* use_handler(PyObject*, PyObject* python_handler) {
     PyErr_SetString(PyExc_TypeError, joined.status().message().c_str());
     return nullptr;
   }
-  handler = std::move(joined.value());
+  handler = joined.value().release();
   Py_RETURN_NONE;
 }
 

@@ -7,9 +7,12 @@
 //       PyErr_SetString(PyExc_TypeError, joined.status().message().c_str());
 //       return nullptr;
 //     }
-//     handler = std::move(joined.value());
+//     handler = joined.value().release();
 //     Py_RETURN_NONE;
 //   }
+//
+// `handler` is a plain pointer there, and what it points at never destroyed: threads, daemon
+// threads of Python among them, may be logging while the process ends and destroys its globals.
 //
 // What C++ logs through it and what Python logs stand in one queue, in one order. The extension has
 // a copy of this library of its own, of whatever version; handler_functions.h is all that they

@@ -17,8 +17,8 @@ using log_aggregator::field;
 using log_aggregator::Handler;
 using log_aggregator::Level;
 
-// Destroyed with the process: what is still joined then is let go without an interpreter.
-std::vector<std::unique_ptr<Handler>> joined;
+// Never destroyed: threads log until the process is gone.
+auto& joined = *new std::vector<std::unique_ptr<Handler>>;
 std::vector<std::thread> threads;
 
 PyObject* failed(const log_aggregator::Status& status) {
@@ -127,15 +127,17 @@ PyObject* log_for_ever(PyObject*, PyObject* args) {
   Py_RETURN_NONE;
 }
 
-// at_exit(number): log and flush when the interpreter is gone.
+// at_exit(number): to be used, and let go, when the interpreter is gone.
 PyObject* at_exit(PyObject*, PyObject* number) {
-  static Handler* const handler = joined[PyLong_AsSsize_t(number)].get();
-  return PyBool_FromLong(Py_AtExit([] {
-                           handler->log(Level::info, "without an interpreter");
-                           handler->flush();
-                           handler->check_connection();
-                           handler->stats();
-                         }) == 0);
+  static std::unique_ptr<Handler>& handler = joined[PyLong_AsSsize_t(number)];
+  const int refused = Py_AtExit([] {
+    handler->log(Level::info, "without an interpreter");
+    handler->flush();
+    handler->check_connection();
+    handler->stats();
+    handler.reset();
+  });
+  return PyBool_FromLong(refused == 0 ? 1 : 0);
 }
 
 // let_go(number): with the interpreter lock.
