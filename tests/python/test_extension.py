@@ -244,8 +244,8 @@ import native
 from log_aggregator_handler import LogAggregatorHandler
 
 handler = LogAggregatorHandler(
-    sys.argv[1], timeout=1, flush_interval=60, close_timeout=float(sys.argv[2]), queue_bytes=1 << 20,
-    overflow=sys.argv[3], block_timeout=60, fallback_logger="quiet",
+    sys.argv[1], timeout=1, flush_interval=60, close_timeout=float(sys.argv[2]),
+    overflow=sys.argv[3], block_timeout=60, queue_bytes=1 << 20, fallback_logger="quiet",
 )
 logging.getLogger("quiet").propagate = False
 logging.getLogger("quiet").addHandler(logging.NullHandler())
@@ -318,8 +318,24 @@ def test_native_threads_that_log_until_the_process_is_gone_do_no_harm(run):
     assert messages.count("first") == 4
 
 
-def test_threads_of_python_that_wait_in_cpp_while_the_interpreter_ends_do_no_harm(run, log_api):
+def test_threads_of_python_that_wait_in_cpp_while_the_interpreter_ends_do_no_harm(run):
     """Each is refused the interpreter lock, in the middle of a C++ function that may not throw."""
+    run(
+        """
+waited = threading.Barrier(5)
+def wait():
+    native.check_connection(joined)
+    waited.wait()
+    while True:
+        native.check_connection(joined)
+for _ in range(4):
+    threading.Thread(target=wait, daemon=True).start()
+waited.wait()
+"""
+    )
+
+
+def test_threads_of_python_that_wait_for_room_while_the_interpreter_ends_do_no_harm(run, log_api):
     log_api.hang()
     run(
         """
@@ -336,8 +352,20 @@ while handler.stats()["pending_bytes"] < 900_000:
     )
 
 
-def test_a_handler_may_be_used_when_the_interpreter_is_gone(run, log_api):
+def test_a_handler_may_be_used_when_the_interpreter_is_gone(run):
     assert run("assert native.at_exit(joined); native.log(joined, 20, 'before')") == ["before"]
+
+
+def test_an_auth_callable_is_not_asked_when_the_interpreter_is_gone(run):
+    messages = run(
+        """
+asking = LogAggregatorHandler(sys.argv[1], auth=lambda: {"X-Token": "t"})
+number = native.join(asking, "native")
+assert native.at_exit(number)
+native.log(number, 20, "before")
+"""
+    )
+    assert messages == ["before"]
 
 
 def test_a_handler_that_could_not_deliver_may_be_used_when_the_interpreter_is_gone(run, log_api):
