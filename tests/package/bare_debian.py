@@ -77,10 +77,10 @@ def bare_debian(folder: Path, cache: Path, packages: Sequence[str]) -> Iterator[
     """
     if os.geteuid() != 0:
         raise CannotBeMade("only root can make one")
-    for program in ("debootstrap", "unshare", "chroot", "tar"):
+    for program in ("apt-get", "debootstrap", "unshare", "chroot"):
         if not shutil.which(program, path=PATH):
             raise CannotBeMade(f"{program} is not installed")
-    sources = mirrors(Path("/etc/apt"))
+    sources = mirrors()
     key = repr((release(), platform.machine(), sorted(packages), sources))
     archive = cache / f"bare-debian-{hashlib.sha256(key.encode()).hexdigest()[:16]}.tar"
     system = BareDebian(folder / "bare-debian")
@@ -99,7 +99,7 @@ def bare_debian(folder: Path, cache: Path, packages: Sequence[str]) -> Iterator[
 def make(system: BareDebian, sources: list[str], packages: Sequence[str]) -> None:
     if not sources:
         raise CannotBeMade(f"apt has no source of {release()!r}")
-    mirror = next(word for word in sources[0].split() if "://" in word)
+    mirror = sources[0].split()[1]
     options = ("--variant=minbase", "--include=ca-certificates")
     done = run_bare("unshare", "--mount", "debootstrap", *options, release(), system.root, mirror)
     if done.returncode != 0:
@@ -116,12 +116,12 @@ def take_over_settings(root: Path, sources: list[str]) -> None:
     settings = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True)
     downloads = re.findall(r"^Acquire::.*\n", settings.stdout, re.MULTILINE)
     (apt / "apt.conf.d" / "90downloads").write_text("".join(downloads))
-    for folder in ("etc/apt/keyrings", "etc/apt/trusted.gpg.d", "usr/share/keyrings"):
-        if (Path("/") / folder).is_dir():
-            shutil.copytree(Path("/") / folder, root / folder, dirs_exist_ok=True)
-    for name in ("etc/resolv.conf", "etc/hosts", "etc/ssl/certs/ca-certificates.crt"):
-        if (Path("/") / name).exists():
-            shutil.copyfile(Path("/") / name, root / name)
+    for folder in ("/etc/apt/keyrings", "/usr/share/keyrings"):
+        for key in Path(folder).glob("*.[ga][ps][gc]"):
+            shutil.copyfile(key, apt / "trusted.gpg.d" / key.name)
+    for name in ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt"):
+        if Path(name).exists():
+            shutil.copyfile(name, f"{root}{name}")
     # It is thrown away soon: nothing has to be on the disk.
     (root / "etc" / "dpkg" / "dpkg.cfg.d" / "unsafe-io").write_text("force-unsafe-io\n")
 
@@ -141,34 +141,11 @@ def release() -> str:
     return platform.freedesktop_os_release().get("VERSION_CODENAME", "")
 
 
-def mirrors(apt: Path) -> list[str]:
-    """The sources of this release, its updates included, in the one-line format."""
-    lines = []
-    for file in [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]:
-        if file.suffix == ".sources":
-            lines += from_stanzas(file.read_text())
-        elif file.suffix == ".list" and file.exists():
-            lines += re.findall(r"^deb\s.*", file.read_text(), re.MULTILINE)
-    # Options, in brackets, may hold blanks.
-    ours = re.compile(rf"deb\s+(\[[^]]*\]\s+)?\S+\s+{re.escape(release())}(-\w+)?\s.*\bmain\b")
-    return sorted({line for line in lines if ours.match(line)}, key=lines.index)
-
-
-def from_stanzas(text: str) -> list[str]:
-    """What a file in the format of deb822 says, in one line for each address and suite."""
-    lines = []
-    for stanza in re.split(r"\n\s*\n", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)):
-        fields = {
-            name.lower(): value.split()
-            for name, value in re.findall(r"^([\w-]+):((?:.*\n?)(?:[ \t].*\n?)*)", stanza, re.M)
-        }
-        if fields.get("enabled") == ["no"] or "deb" not in fields.get("types", []):
-            continue
-        key = fields.get("signed-by", [])
-        option = f"[signed-by={key[0]}] " if len(key) == 1 else ""
-        lines += [
-            f"deb {option}{address} {suite} {' '.join(fields.get('components', []))}"
-            for address in fields.get("uris", [])
-            for suite in fields.get("suites", [])
-        ]
-    return lines
+def mirrors() -> list[str]:
+    """What apt has of this release and its updates, a line each as in sources.list."""
+    form = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
+    command = ("apt-get", "indextargets", "--no-release-info", "--format", form)
+    targets = subprocess.run(command, capture_output=True, text=True, check=True)
+    ours = re.compile(rf"\S+ {re.escape(release())}(-\w+)? ")
+    lines = dict.fromkeys(targets.stdout.splitlines())
+    return [f"deb {line}" for line in lines if ours.match(line)]

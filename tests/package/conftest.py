@@ -32,15 +32,15 @@ def prefix(build_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def stranger(tmp_path: Path, collector) -> Callable[..., Path]:
-    """A function that writes a project of the named samples, which log to the collector."""
+def stranger(tmp_path: Path, collector) -> Callable[[str], Path]:
+    """A function that makes the folder of one of PROJECTS, which logs to the collector."""
 
-    def write(*names: str) -> Path:
-        folder = tmp_path / "stranger"
+    def make(project: str) -> Path:
+        folder = tmp_path / project
         folder.mkdir()
-        for name in names:
-            text = sample(name).replace("http://127.0.0.1:8080", collector.url)
+        for name in ("main.cc", "CMakeLists.txt"):
+            text = sample(f"{project} {name}").replace("http://127.0.0.1:8080", collector.url)
             (folder / name).write_text(text)
         return folder
 
-    return write
+    return make

@@ -1,8 +1,4 @@
-"""What the tests of the package share.
-
-A stranger's files are samples of docs/cpp.md: the word behind the language of a block there is the
-file's name.
-"""
+"""What the tests of the package share: a stranger's projects are the samples of docs/cpp.md."""
 
 from __future__ import annotations
 
@@ -16,10 +12,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "cpp.md"
+PROJECTS = ("handler", "spdlog")
 
 
 def sample(name: str) -> str:
-    """The text of the one block of docs/cpp.md that is called so."""
+    """The text of the block of docs/cpp.md that has this behind its language."""
     (text,) = re.findall(
         rf"^```\w+ {re.escape(name)}\n(.*?)^```$", DOCUMENT.read_text(), re.S | re.M
     )

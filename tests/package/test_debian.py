@@ -5,12 +5,13 @@ Debian.
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
-from package.bare_debian import BareDebian, CannotBeMade, bare_debian, mirrors
-from package.project import ROOT, run, sample, skip_without
+from package.bare_debian import CannotBeMade, bare_debian
+from package.project import PROJECTS, ROOT, run, sample, skip_without
 
 PACKAGES = ("liblog-aggregator0", "liblog-aggregator-dev", "log-aggregator")
 STRANGERS_TOOLS = ("g++", "cmake", "make", "pkg-config", "libspdlog-dev")
@@ -69,24 +70,17 @@ def debian(packages, tmp_path_factory):
         pytest.skip(f"no bare Debian here: {reason}")
 
 
-def bring(system: BareDebian, project: Path) -> None:
-    for file in project.iterdir():
-        (system.home / file.name).write_text(file.read_text())
-
-
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("way", ["cmake", "pkg-config"])
-def test_on_a_bare_debian_a_strangers_program_logs(debian, stranger, collector, way):
-    bring(debian, stranger("main.cc", "CMakeLists.txt"))
-    if way == "cmake":
-        debian.run("cmake", "-S", ".", "-B", "build")
-        debian.run("cmake", "--build", "build")
-        debian.run("build/shop")
-    else:
-        debian.run("sh", "-ec", sample("pkg-config"))
-        debian.run("./shop")
-    (record,) = collector.records()
-    assert record["message"] == "user logged in"
+@pytest.mark.parametrize("project", PROJECTS)
+def test_on_a_bare_debian_a_strangers_program_logs(debian, stranger, collector, project):
+    folder = stranger(project)
+    shutil.copytree(folder, debian.home / project)
+    for build, program in (
+        ("cmake -S . -B build && cmake --build build", "build/shop"),
+        (sample(f"{project} by pkg-config"), "./shop"),
+    ):
+        debian.run("sh", "-ec", f"cd {project}; {build}; exec {program}")
+    assert len(collector.records()) == 2
 
 
 @pytest.mark.timeout(600)
@@ -94,24 +88,3 @@ def test_on_a_bare_debian_the_command_finds_a_record(debian, collector):
     collector.post({"message": "user logged in", "extra": {"user_id": 123}})
     found = debian.run("log-aggregator", "search", "--endpoint", collector.endpoint, "user_id=123")
     assert "user logged in" in found
-
-
-def test_mirrors_are_read_in_both_formats(tmp_path, monkeypatch):
-    monkeypatch.setattr("package.bare_debian.release", lambda: "bookworm")
-    (tmp_path / "sources.list.d").mkdir()
-    (tmp_path / "sources.list").write_text(
-        "# deb http://old.example/debian bookworm main\n"
-        "deb [arch=amd64 trusted=yes] http://one.example/debian bookworm main contrib\n"
-        "deb-src http://one.example/debian bookworm main\n"
-        "deb http://one.example/debian trixie main\n"
-    )
-    (tmp_path / "sources.list.d" / "two.sources").write_text(
-        "Types: deb deb-src\n# a comment\nURIs: http://two.example/debian\n"
-        "Suites: bookworm\n bookworm-updates\nComponents: main\nSigned-By: /keys/two.gpg\n\n"
-        "Enabled: no\nTypes: deb\nURIs: http://off.example\nSuites: bookworm\nComponents: main\n"
-    )
-    assert mirrors(tmp_path) == [
-        "deb [arch=amd64 trusted=yes] http://one.example/debian bookworm main contrib",
-        "deb [signed-by=/keys/two.gpg] http://two.example/debian bookworm main",
-        "deb [signed-by=/keys/two.gpg] http://two.example/debian bookworm-updates main",
-    ]

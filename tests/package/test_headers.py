@@ -15,5 +15,6 @@ def test_public_headers_compile_alone(compiler, standard, tmp_path):
     sources = [tmp_path / f"{header.stem}.cc" for header in HEADERS]
     for header, source in zip(HEADERS, sources, strict=True):
         source.write_text(f"#include <log_aggregator/{header.name}>\n")
-    options = (f"-std={standard}", "-fsyntax-only", f"-I{ROOT / 'include'}", *WARNINGS)
+    spdlog = run("pkg-config", "--cflags", "spdlog").split()
+    options = (*spdlog, f"-std={standard}", "-fsyntax-only", f"-I{ROOT / 'include'}", *WARNINGS)
     run(compiler, *options, *sources)
