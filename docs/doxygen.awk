@@ -2,6 +2,7 @@
 # own belongs to the name below it, one behind a name to that name, on the lines under it, too.
 
 FNR == 1 && /^\/\/ / { print "/// @file" }
+FNR == 1 && sub(/^\/\* /, " * ") { print "/** @file" }
 /^#pragma once/ { next }  # in the place of the line above: numbers of lines stay right
 
 /NOLINT|^ *\/\/ ---- / {
@@ -26,7 +27,13 @@ FNR == 1 && /^\/\/ / { print "/// @file" }
   next
 }
 
+# Those of C; behind a name they begin and end on its line.
 {
   column = 0
+  if (!sub(/^ *\/\* /, "&\001")) sub(/[^ ] +\/\* /, "&<\001")
+  if (match($0, /\/\* <?\001/)) {
+    behind = substr($0, RSTART + 3, 1) == "<" ? "<" : ""
+    $0 = substr($0, 1, RSTART - 1) "/**" behind " " substr($0, RSTART + RLENGTH)
+  }
   print
 }

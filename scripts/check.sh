@@ -11,6 +11,7 @@ run_checks() {
   check "Python types" mypy .venv/bin/mypy
   check "types of the log page" page-types page_npm run types
   check "include directions" includes .venv/bin/python scripts/check_includes.py
+  check "reference of the C++ interface" docs make_reference
   check "clang-tidy, warnings of clang 16" clang-tidy tidy
   check "AddressSanitizer, UBSan: build" asan-build preset_build asan
   check "AddressSanitizer, UBSan: C++ tests" asan-test preset_test asan

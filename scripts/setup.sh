@@ -5,7 +5,8 @@
 build_packages=(g++ cmake ninja-build pkg-config libcurl4-openssl-dev libzstd-dev libdeflate-dev
   libsimdjson-dev libsqlite3-dev libcli11-dev libboost-dev prometheus-cpp-dev libgmock-dev
   libspdlog-dev e2fsprogs btrfs-progs)
-check_packages=(clang-16 clang-tidy-16 clang-format-16 libclang-rt-16-dev)
+docs_packages=(doxygen)
+check_packages=(clang-16 clang-tidy-16 clang-format-16 libclang-rt-16-dev "${docs_packages[@]}")
 browser_packages=(chromium)
 test_packages=("${browser_packages[@]}" debootstrap dpkg-dev file)
 bench_packages=(rapidjson-dev)

@@ -37,6 +37,7 @@
 
 namespace log_aggregator {
 
+// Takes records on any thread and delivers them on one of its own.
 class LOG_AGGREGATOR_API Handler {
  public:
   // Fails with invalid_argument where an option is out of range, a URL or a header malformed.
@@ -92,6 +93,7 @@ class LOG_AGGREGATOR_API Handler {
   // Asks the API's health address now, on the calling thread. True for an answer of 2xx.
   bool check_connection() noexcept;
 
+  // What has become of all records so far, in numbers that agree with each other.
   Stats stats() const;
 
   // Options::auth and Options::report are from now on called only on threads that wait in flush(),

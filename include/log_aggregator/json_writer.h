@@ -15,24 +15,25 @@
 
 namespace log_aggregator {
 
+// A text that grows by one token with each call.
 class LOG_AGGREGATOR_API JsonWriter {
  public:
-  void begin_object();
-  void end_object();
-  void begin_array();
-  void end_array();
+  void begin_object();  // `{`, as a value
+  void end_object();    // `}`
+  void begin_array();   // `[`, as a value
+  void end_array();     // `]`
 
-  void key(std::string_view name);
-  void string(std::string_view utf8);
-  void integer(std::int64_t value);
-  void unsigned_integer(std::uint64_t value);
+  void key(std::string_view name);             // the name of the member whose value comes next
+  void string(std::string_view utf8);          // a text, quoted and escaped
+  void integer(std::int64_t value);            // a number, negative ones too
+  void unsigned_integer(std::uint64_t value);  // a number up to 2^64 - 1
   // A key and its value at once, which is faster.
   void member(std::string_view name, std::string_view utf8);
-  void member(std::string_view name, std::int64_t value);
+  void member(std::string_view name, std::int64_t value);  // likewise
   // NaN and infinities have no JSON form: they become null.
   void real(double value);
-  void boolean(bool value);
-  void null();
+  void boolean(bool value);  // `true` or `false`
+  void null();               // `null`
   // Appends `json`, which must be one value in valid JSON, as it is: integers past 64 bits,
   // values encoded earlier.
   void raw(std::string_view json);
@@ -41,6 +42,7 @@ class LOG_AGGREGATOR_API JsonWriter {
 
   // A string in parts: begin, any number of appends of whole characters, end.
   void begin_string();
+  // More of the string that was begun, escaped.
   void append_string(std::string_view utf8) {
     if (utf8.size() <= kShortBytes) {
       buffer_.extend_to(append_short(buffer_.room(6 * kShortBytes + 32), utf8));
@@ -48,11 +50,11 @@ class LOG_AGGREGATOR_API JsonWriter {
       append_long(utf8);
     }
   }
-  void end_string() { buffer_.append('"'); }
+  void end_string() { buffer_.append('"'); }  // the quote behind it
 
-  std::string_view text() const { return buffer_.view(); }
-  std::size_t size() const { return buffer_.size(); }
-  void clear() { buffer_.clear(); }
+  std::string_view text() const { return buffer_.view(); }  // all of it; valid until the next call
+  std::size_t size() const { return buffer_.size(); }       // its length in bytes
+  void clear() { buffer_.clear(); }                         // begins anew in the same memory
   // Forgets everything after the first `size` bytes, so that a half-written value can be undone.
   void rollback(std::size_t size) { buffer_.truncate(size); }
   // Cuts `count` bytes at `position` out, in whose place `replacement`, which is no longer, comes.

@@ -17,10 +17,12 @@
 
 namespace log_aggregator {
 
+// A header of HTTP requests.
 struct Header {
-  std::string name;
-  std::string value;
+  std::string name;   // as `Authorization`
+  std::string value;  // a secret, often: it is never shown in reports
 };
+// Headers in the order in which they are sent.
 using Headers = std::vector<Header>;
 
 // The header of HTTP Basic authentication.
@@ -31,8 +33,8 @@ LOG_AGGREGATOR_API Status check_header(const Header& header);
 
 // A static field of every record: its name and its value as JSON text.
 struct StaticField {
-  std::string name;
-  std::string json;
+  std::string name;  // a member of the record at top level
+  std::string json;  // one value, valid
 };
 // With a value of any type that write_json() takes.
 template <typename T>
@@ -50,12 +52,13 @@ enum class Overflow {
   block,        // the log call waits up to block_timeout, then drops it as block_timeout
 };
 
+// How the bodies of requests are compressed.
 enum class Compression {
   automatic,  // zstd, else gzip, where the server says that it takes it; else none. None also while
               // compressing, and not the network, keeps records waiting
   zstd,       // always, whatever the server says; at a faster level then
-  gzip,
-  none,
+  gzip,       // likewise; understood by more servers, and slower
+  none,       // bodies are sent as they are
 };
 
 // What a record that was accepted into the spool survives.
@@ -65,6 +68,7 @@ enum class Durability {
   power,    // also a power cut, but for what was logged within the last sync_interval
 };
 
+// The fields' defaults are good for a service that logs to a collector nearby.
 struct Options {
   // Where records are posted, for example "http://127.0.0.1:8080/api/logs". http or https. A user
   // and password in it are moved to `headers` and never shown.
@@ -84,6 +88,7 @@ struct Options {
   // on two at once. A call that has begun is waited for, so it needs a timeout of its own. A failed
   // answer counts as a failed attempt of the batch in hand.
   std::function<Result<Headers>()> auth;
+  // How long the headers that `auth` has given are used before it is asked again.
   std::chrono::milliseconds auth_ttl{300'000};
 
   // ---- the connection
@@ -96,7 +101,7 @@ struct Options {
   // Retry-After of the server may make it longer, up to 5 minutes. With the defaults a batch
   // outlives an outage of about 7 s.
   int retry_attempts = 3;
-  std::chrono::milliseconds retry_delay{1'000};
+  std::chrono::milliseconds retry_delay{1'000};  // before the first retry
 
   // Whether the server's certificate is verified. Off, anyone on the way can read the records.
   bool verify_ssl = true;
@@ -113,6 +118,7 @@ struct Options {
   std::size_t batch_bytes = 1 << 20;
   // How long a record may wait for others to share its request. 0: not at all.
   std::chrono::milliseconds flush_interval{200};
+  // Compressing takes the handler's thread time, and the network less.
   Compression compression = Compression::automatic;
 
   // ---- the spool
@@ -128,6 +134,7 @@ struct Options {
   std::size_t spool_max_bytes = std::size_t{1} << 30;
   // Size of a file of the spool, 64 KiB to 64 MiB, at most an eighth of spool_max_bytes.
   std::size_t segment_bytes = 1 << 20;
+  // What records in the spool survive; more costs the handler's thread a sync now and then.
   Durability durability = Durability::process;
   // For Durability::power: how often records are synced to the disk. 0: as often as possible.
   std::chrono::milliseconds sync_interval{1'000};
@@ -142,7 +149,9 @@ struct Options {
   // Bytes of records kept in memory, at least 64 KiB. Untouched memory is not allocated. A record
   // is at most half of it, a batch a quarter.
   std::size_t queue_bytes = 64 << 20;
+  // What happens to records that find the queue full.
   Overflow overflow = Overflow::drop_newest;
+  // For Overflow::block: how long a log call may wait for room.
   std::chrono::milliseconds block_timeout{1'000};
   // A longer record is cut, its message first, and marked. At least 1 KiB.
   std::size_t max_record_bytes = 1 << 20;

@@ -24,28 +24,26 @@ namespace log_aggregator {
 
 // How severe, on the scale of Python's logging. Numbers in between are levels, too.
 enum class Level : int {
-  trace = 5,
-  debug = 10,
-  info = 20,
-  warning = 30,
-  error = 40,
-  critical = 50,
+  trace = 5,      // each step of what the program does
+  debug = 10,     // what helps to find a fault
+  info = 20,      // what the program is doing, as it should
+  warning = 30,   // it goes on, but somebody should look
+  error = 40,     // something was not done that had to be
+  critical = 50,  // the program cannot go on
 };
 
 // A place in a program's source. The texts live as long as the program, as those of __FILE__ do.
 struct SourceLocation {
-  const char* file = nullptr;  // null: not known
-  const char* function = nullptr;
-  std::uint32_t line = 0;
+  const char* file = nullptr;      // null: not known
+  const char* function = nullptr;  // its name without parameters; null: not known
+  std::uint32_t line = 0;          // from 1; 0: not known
 };
 
 // A field of a record: its name, and its value as one of JSON's kinds. Made by field().
 class Field {
  public:
-  enum class Kind : std::uint8_t { boolean, integer, unsigned_integer, real, text, other };
-  using Write = void (*)(JsonWriter& json, const void* value);
-
   Field() = default;
+  // Refers to `value`, unless that is a number.
   template <typename T>
   Field(std::string_view name, const T& value) : name_(name) {
     if constexpr (CustomJson<T> || std::same_as<T, char>) {
@@ -72,11 +70,14 @@ class Field {
     }
   }
 
-  std::string_view name() const { return name_; }
+  std::string_view name() const { return name_; }  // as it is found in `extra`
   // Appends name and value to an object.
   LOG_AGGREGATOR_API void write(JsonWriter& json) const;
 
  private:
+  enum class Kind : std::uint8_t { boolean, integer, unsigned_integer, real, text, other };
+  using Write = void (*)(JsonWriter& json, const void* value);
+
   struct Text {
     const char* data;
     std::size_t size;
@@ -120,7 +121,7 @@ Field field(std::string_view name, const T& value) {
 
 // The exception whose type, text and nested causes a record carries.
 struct Exception {
-  std::exception_ptr pointer;
+  std::exception_ptr pointer;  // null: there is none
 };
 // By default the one that is being handled.
 inline Exception exception(std::exception_ptr pointer = std::current_exception()) {
@@ -129,63 +130,69 @@ inline Exception exception(std::exception_ptr pointer = std::current_exception()
 
 // The ids of the trace that a record belongs to, as the W3C writes them: in hexadecimal digits.
 struct Trace {
-  std::string_view trace_id;
-  std::string_view span_id;
+  std::string_view trace_id;  // 32 digits
+  std::string_view span_id;   // 16 digits; empty: none
 };
+// For Handler::log().
 inline Trace trace(std::string_view trace_id, std::string_view span_id = {}) {
   return {trace_id, span_id};
 }
 
 // The name of the logger, in the place of Options::logger.
 struct LoggerName {
-  std::string_view name;
+  std::string_view name;  // parts are set apart by dots
 };
+// For Handler::log().
 inline LoggerName logger(std::string_view name) { return {name}; }
 
 // The whole of it, for bridges from other logging libraries. Handler::log() with parts fills it in.
 struct Record {
-  Level level = Level::info;
+  Level level = Level::info;      // how severe
   std::string_view level_name{};  // empty: DEBUG, INFO, WARNING and so on, or "Level 25"
-  std::string_view message{};
-  std::string_view logger{};  // empty: Options::logger
-  SourceLocation source{};
+  std::string_view message{};     // what happened, in UTF-8
+  std::string_view logger{};      // empty: Options::logger
+  SourceLocation source{};        // where the call stands
   std::chrono::system_clock::time_point time{};  // 1970: now
   // As the system numbers threads (gettid(2)). 0: the calling thread, whose name is then known,
   // too.
   std::uint64_t thread = 0;
-  std::string_view thread_name{};
-  std::span<const Field> fields{};
-  std::exception_ptr exception{};
-  std::string_view stack{};  // one frame on each line
-  Trace trace{};
+  std::string_view thread_name{};   // empty: that of the calling thread, if it is this one
+  std::span<const Field> fields{};  // the caller's own
+  std::exception_ptr exception{};   // null: none
+  std::string_view stack{};         // one frame on each line
+  Trace trace{};                    // empty ids: none
 };
 
 // A message and where the call stands.
 struct Message {
+  // From a text; the place is that of the call which this is an argument of.
   template <std::convertible_to<std::string_view> Text>
   Message(const Text& utf8, const char* file = __builtin_FILE(),  // NOLINT(*-explicit-constructor)
           const char* function = __builtin_FUNCTION(), std::uint32_t line = __builtin_LINE())
       : text(utf8), source{file, function, line} {}
 
-  std::string_view text;
-  SourceLocation source;
+  std::string_view text;  // in UTF-8
+  SourceLocation source;  // where it was written
 };
 
 // Collects what a log call is given beside its message.
 template <std::size_t kMostFields>
 class RecordParts {
  public:
+  // What every record has.
   RecordParts(Level level, const Message& message) {
     record_.level = level;
     record_.message = message.text;
     record_.source = message.source;
   }
 
-  void add(const Field& field) { fields_[count_++] = field; }
+  void add(const Field& field) { fields_[count_++] = field; }  // at most kMostFields
+  // Of these the last one counts.
   void add(const Exception& exception) { record_.exception = exception.pointer; }
-  void add(const Trace& trace) { record_.trace = trace; }
-  void add(const LoggerName& logger) { record_.logger = logger.name; }
+  void add(const Trace& trace) { record_.trace = trace; }               // likewise
+  void add(const LoggerName& logger) { record_.logger = logger.name; }  // likewise
 
+  // All of it, as long as this lives.
   const Record& record() {
     record_.fields = {fields_, count_};
     return record_;

@@ -70,6 +70,7 @@ class spdlog_sink final : public spdlog::sinks::sink {
     if (formats_) formatter_ = std::make_unique<spdlog::pattern_formatter>();
   }
 
+  // The handler that it logs through, for its stats() and for records with fields.
   const std::shared_ptr<Handler>& handler() const { return handler_; }
 
   // How long flush() may wait until what was logged has been delivered. 0, the default: it only
@@ -89,11 +90,14 @@ class spdlog_sink final : public spdlog::sinks::sink {
     add_context_and_log(record);
   }
 
+  // Asks for sending now, and waits as set_flush_timeout() says.
   void flush() override { handler_->flush(flush_timeout_); }
 
+  // Without effect where formatting is off.
   void set_pattern(const std::string& pattern) override {
     set_formatter(std::make_unique<spdlog::pattern_formatter>(pattern));
   }
+  // Likewise.
   void set_formatter(std::unique_ptr<spdlog::formatter> formatter) override {
     const std::lock_guard<Mutex> lock(mutex_);
     formatter_ = std::move(formatter);

@@ -23,6 +23,7 @@
 
 namespace log_aggregator {
 
+// What one process has in the spool.
 struct SpooledJournal {
   std::string id;                  // its uuid, also the name of its directory
   bool in_use = false;             // someone has its lock
@@ -51,6 +52,7 @@ struct SpooledCrash {
 // The oldest first. What cannot be read is left out: list_spool tells of it.
 LOG_AGGREGATOR_API Result<std::vector<SpooledCrash>> read_crashes(const std::string& directory);
 
+// What was found damaged.
 enum class DamageKind {
   frame_header,    // a stretch of a segment in which no record can be found
   payload,         // of a record whose header is right
@@ -61,25 +63,28 @@ enum class DamageKind {
   unreadable,      // a file or directory; `why` has the system's reason
 };
 
+// A damaged place, and the records that it has cost.
 struct SpoolDamage {
-  DamageKind kind = DamageKind::missing;
-  std::uint64_t segment = 0;  // number of the file; 0: it is in none
-  std::uint64_t offset = 0;   // in the file
-  std::uint64_t bytes = 0;
-  std::uint64_t first_sequence = 0;  // of the records it has hit; 0: none, or not known which
-  std::uint64_t last_sequence = 0;
-  std::uint64_t lost = 0;  // how many of them are lost by it: not settled before
-  std::string why{};
+  DamageKind kind = DamageKind::missing;  // what is damaged
+  std::uint64_t segment = 0;              // number of the file; 0: it is in none
+  std::uint64_t offset = 0;               // in the file
+  std::uint64_t bytes = 0;                // how many; 0: not known
+  std::uint64_t first_sequence = 0;       // of the records it has hit; 0: none, or not known which
+  std::uint64_t last_sequence = 0;        // likewise the last of them
+  std::uint64_t lost = 0;                 // how many of them are lost by it: not settled before
+  std::string why{};                      // the system's reason; empty but for `unreadable`
 
+  // Whether all fields are equal.
   bool operator==(const SpoolDamage&) const = default;
 };
 
+// What reading one journal to its end has shown.
 struct CheckedJournal {
-  std::string id;
-  bool in_use = false;
-  std::uint64_t segments = 0;
-  std::uint64_t records = 0;  // whole ones, also those that are settled
-  std::vector<SpoolDamage> damage;
+  std::string id;                   // its uuid
+  bool in_use = false;              // someone has its lock
+  std::uint64_t segments = 0;       // files
+  std::uint64_t records = 0;        // whole ones, also those that are settled
+  std::vector<SpoolDamage> damage;  // none: it is sound
 };
 
 // Reads all that there is. Holds the lock of a free journal while it reads that; one in use is read
@@ -98,21 +103,24 @@ LOG_AGGREGATOR_API Result<std::vector<CheckedJournal>> verify_spool(const std::s
 // stays where it is, for the next drain or process; that holds for a drain that is killed, too.
 class LOG_AGGREGATOR_API SpoolDrain {
  public:
+  // How far it is.
   struct Progress {
-    std::uint64_t total = 0;  // records there were at the beginning
-    std::uint64_t delivered = 0;
-    std::uint64_t dropped = 0;  // refused by the API, or damaged in the spool
+    std::uint64_t total = 0;      // records there were at the beginning
+    std::uint64_t delivered = 0;  // acknowledged by the server
+    std::uint64_t dropped = 0;    // refused by the API, or damaged in the spool
     // The newest failure, which may have been overcome; empty when there was none.
     std::string last_error;
     bool stopped = false;  // by stop(): only the answer to the request under way is waited for
   };
 
+  // How it ended.
   struct Report {
-    Progress progress;
+    Progress progress;                // how far it came
     std::string error;                // why it has given up; empty: it has not
     std::uint64_t left = 0;           // records in free journals
     std::vector<std::string> in_use;  // journals that were left to those who have them
 
+    // Whether nothing was left, dropped or given up.
     bool all_delivered() const {
       return !progress.stopped && error.empty() && left + progress.dropped == 0;
     }

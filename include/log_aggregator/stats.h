@@ -30,25 +30,33 @@ enum class DropCause {
   out_of_memory,      // no memory to keep it
   damaged,            // the spool's file could not be read back
 };
+// How many causes there are.
 inline constexpr std::size_t kDropCauses = 11;
 
+// The enumerator's own name, as reports and metrics have it.
 LOG_AGGREGATOR_API std::string_view drop_cause_name(DropCause cause);
 
 // Drops are counted by the level below which a record's severity is, too: DEBUG (below 20), INFO
 // (below 30), WARNING (below 40), ERROR (below 50), CRITICAL.
 inline constexpr std::size_t kDropLevels = 5;
+// Which of these a severity falls under, from 0.
 LOG_AGGREGATOR_API std::size_t drop_level(int severity);
+// The name of one of them, as "WARNING".
 LOG_AGGREGATOR_API std::string_view drop_level_name(std::size_t level);
 
+// Records of each of these levels.
 using LevelCounts = std::array<std::uint64_t, kDropLevels>;
 using DropCounts = std::array<LevelCounts, kDropCauses>;  // indexed by DropCause, then by level
+// The sum over levels.
 LOG_AGGREGATOR_API std::uint64_t total(const LevelCounts& counts);
+// The sum over causes and levels.
 LOG_AGGREGATOR_API std::uint64_t total(const DropCounts& counts);
 
+// Counts since the handler was created, taken at one moment.
 struct LOG_AGGREGATOR_API Stats {
-  std::uint64_t accepted = 0;   // records that log calls handed over
-  std::uint64_t delivered = 0;  // acknowledged by the server with 2xx
-  DropCounts dropped{};
+  std::uint64_t accepted = 0;           // records that log calls handed over
+  std::uint64_t delivered = 0;          // acknowledged by the server with 2xx
+  DropCounts dropped{};                 // given up, by cause and level
   std::uint64_t pending = 0;            // queued, spooled or under way
   std::uint64_t pending_bytes = 0;      // their size as JSON
   std::uint64_t durable = 0;            // of accepted: delivered, dropped, or safe from a power cut
@@ -59,7 +67,9 @@ struct LOG_AGGREGATOR_API Stats {
   std::uint64_t bytes_sent = 0;         // bodies of all requests, as they went over the wire
   std::string last_error;               // the newest failure; empty when there was none
 
+  // Records of all levels that were given up for this cause.
   std::uint64_t dropped_for(DropCause cause) const;
+  // Records that were given up, for whatever cause.
   std::uint64_t dropped_total() const;
 };
 

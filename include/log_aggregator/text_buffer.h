@@ -14,32 +14,38 @@
 
 namespace log_aggregator {
 
+// The bytes, their number and the room behind them.
 class TextBuffer {
  public:
-  std::string_view view() const { return {data_.get(), size_}; }
-  std::size_t size() const { return size_; }
-  bool empty() const { return size_ == 0; }
-  char back() const { return data_[size_ - 1]; }
-  char* data() { return data_.get(); }
+  std::string_view view() const { return {data_.get(), size_}; }  // valid until the next change
+  std::size_t size() const { return size_; }                      // bytes written
+  bool empty() const { return size_ == 0; }                       // whether there are none
+  char back() const { return data_[size_ - 1]; }                  // the last one; there must be one
+  char* data() { return data_.get(); }                            // the first one, to be changed
 
   // The end, behind which `bytes` may be written; extend() then says how many were.
   char* room(std::size_t bytes) {
     if (capacity_ - size_ < bytes) grow(bytes);
     return data_.get() + size_;
   }
+  // `bytes` more were written there.
   void extend(std::size_t bytes) { size_ += bytes; }
+  // What was written there ends before `end`.
   void extend_to(const char* end) { size_ = static_cast<std::size_t>(end - data_.get()); }
 
+  // One byte more.
   void append(char c) {
     *room(1) = c;
     ++size_;
   }
+  // A copy of `text`, which must not be of this buffer.
   void append(std::string_view text) {
     if (text.empty()) return;
     std::memcpy(room(text.size()), text.data(), text.size());
     size_ += text.size();
   }
 
+  // Forgets everything, and keeps the memory.
   void clear() { size_ = 0; }
   // Forgets everything behind the first `size` bytes.
   void truncate(std::size_t size) { size_ = size; }
