@@ -43,7 +43,8 @@ format_cpp() {
 # never built. Test files are left to the compilers: their macros are all that tidy would see.
 tidy() {
   cmake -S . -B build/tidy -G Ninja -DCMAKE_CXX_COMPILER=clang++-16 -DLOG_AGGREGATOR_WERROR=ON \
-    -DLOG_AGGREGATOR_PYTHON=ON -DPython_EXECUTABLE="$PWD/.venv/bin/python" &&
+    -DLOG_AGGREGATOR_PYTHON=ON -DLOG_AGGREGATOR_TESTS=ON \
+    -DPython_EXECUTABLE="$PWD/.venv/bin/python" &&
     cpp_sources | grep '\.cc$' | grep -v -e _test.cc -e ^bench/ -e ^fuzz/ |
     xargs -P "$(nproc)" -n 1 clang-tidy-16 -p build/tidy --quiet
 }
