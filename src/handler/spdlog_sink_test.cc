@@ -18,6 +18,12 @@
 #include "src/testing/loopback_server.h"
 #include "src/testing/sent_records.h"
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define LOG_AGGREGATOR_TSAN
+#endif
+#endif
+
 namespace log_aggregator {
 namespace {
 
@@ -277,20 +283,23 @@ TEST_F(SpdlogSinkTest, a_backtrace_has_the_times_and_threads_of_its_messages) {
                           HasSubstr("Backtrace End")));
 }
 
-// spdlog goes on with the number of the parent's thread.
+// spdlog goes on with the number of the parent's thread, once it has asked for that.
 TEST_F(SpdlogSinkTest, a_forked_child_logs_with_its_own_thread) {
+#ifdef LOG_AGGREGATOR_TSAN
+  GTEST_SKIP() << "ThreadSanitizer cannot start threads after a fork";
+#endif
   const auto sink = std::make_shared<spdlog_sink_mt>(options());
   auto log = logger(sink);
-  log.info("parent");
+  ASSERT_EQ(spdlog::details::os::thread_id(), this_thread());
   const pid_t child = ::fork();
   if (child == 0) {
-    log.info("child");
+    log.info("hello");
     ::_exit(sink->handler()->close(seconds(20)) ? 0 : 1);
   }
   int status = -1;
   ::waitpid(child, &status, 0);
   EXPECT_EQ(status, 0);
-  EXPECT_THAT(received(), ElementsAre(AllOf(message("child"), has("process", child),
+  EXPECT_THAT(received(), ElementsAre(AllOf(message("hello"), has("process", child),
                                             has("thread", child), has_any("threadName"))));
 }
 
