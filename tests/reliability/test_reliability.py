@@ -171,7 +171,8 @@ def test_threads_that_outrun_a_slow_server_stay_within_the_cap_and_each_drop_is_
     assert outcome.peak_mib - outcome.idle_mib <= cap_mib + MAX_OVER_CAP_MIB
 
 
-def test_the_harness_sees_what_a_killed_application_without_a_spool_loses() -> None:
-    outcome = experiments.end(OURS, 1, how="exit")
+@pytest.mark.parametrize("shipper", [memory, spdlog_memory])
+def test_the_harness_sees_what_a_killed_application_without_a_spool_loses(shipper: Shipper) -> None:
+    outcome = experiments.end(shipper, 1, how="exit")
     assert outcome.lost > 0
     assert outcome.accepted == outcome.stored + outcome.lost
