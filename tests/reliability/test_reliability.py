@@ -92,7 +92,7 @@ def test_a_collector_killed_under_load_gets_every_record_once(
     assert perform(experiments.kill_collector, shipper, kills=8).dropped == 0
 
 
-@with_both_and_spdlog
+@pytest.mark.parametrize("shipper", [spool, memory, spdlog_spool])
 @pytest.mark.parametrize("how", ["refused", "hung"])
 def test_an_outage_loses_nothing_and_holds_up_no_log_call(
     perform: Perform, shipper: Shipper, how: str
