@@ -103,7 +103,7 @@ Options handler_options(const Config& config) {
   return options;
 }
 
-// ---- what it is told
+// ---- what the harness is told
 
 class Acks {
  public:
@@ -206,7 +206,7 @@ class Application {
     }
   }
 
-  // By returning, as far as it concerns the handler: what it holds is delivered or given up.
+  // What the handler gave up, now that it has delivered what it can.
   void report() {
     handler_.close();
     const Stats stats = handler_.stats();
