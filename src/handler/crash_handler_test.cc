@@ -50,7 +50,7 @@ using ::testing::SizeIs;
 using ::testing::StartsWith;
 using testing::TemporaryDirectory;
 
-// How crash_program has ended, and what it said.
+// How tests/programs/crash_program.cc has ended, and what it said.
 struct Ending {
   int signal = 0;  // 0: by itself
   int exit_code = 0;
@@ -298,6 +298,13 @@ TEST_F(CrashHandlerTest, a_child_that_has_logged_leaves_a_record_of_its_own) {
 
 TEST_F(CrashHandlerTest, a_child_that_has_logged_nothing_leaves_its_parents_page_alone) {
   EXPECT_EQ(crash("silent_child").exit_code, SIGSEGV);
+  deliver();
+  EXPECT_THAT(crashes_, IsEmpty());
+  EXPECT_THAT(messages_, SizeIs(3));
+}
+
+TEST_F(CrashHandlerTest, a_child_that_shares_its_parents_memory_leaves_the_page_alone) {
+  EXPECT_EQ(crash("vfork_child").exit_code, SIGSEGV);
   deliver();
   EXPECT_THAT(crashes_, IsEmpty());
   EXPECT_THAT(messages_, SizeIs(3));

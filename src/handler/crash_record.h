@@ -40,9 +40,9 @@ std::string_view signal_name(int signal);
 // RecordWriter), the logger, the process's name.
 std::string crash_record_fields(std::string_view prefix);
 
-// What `fields` and everything but the stack may take; 64 frames take up to 40 KiB more.
+// What a record with such fields takes at most, its stack commonly a tenth of that.
 constexpr std::size_t crash_record_room(std::size_t field_bytes) {
-  return field_bytes + (64 << 10);
+  return field_bytes + (48 << 10);
 }
 
 // Async-signal-safe. Writes the canonical record into `memory` and returns it; of the stack what

@@ -2,12 +2,12 @@
 
 #include <utility>
 
-#include "log_aggregator/record.h"
 #include "src/base/uuid.h"
 
 namespace log_aggregator {
 namespace {
 
+constexpr int kCritical = 50;
 constexpr std::size_t kUnit = 64 << 10;  // a multiple of any system's page
 
 constexpr std::size_t segment_bytes(std::size_t record_bytes) {
@@ -34,10 +34,8 @@ CrashPage::~CrashPage() {
 }
 
 bool CrashPage::write(std::string_view record, std::int64_t time_ns) {
-  written_ = segment_->append({.sequence = 1,
-                               .severity = static_cast<int>(Level::critical),
-                               .time_ns = time_ns,
-                               .payload = record});
+  written_ = segment_->append(
+      {.sequence = 1, .severity = kCritical, .time_ns = time_ns, .payload = record});
   return written_;
 }
 

@@ -22,7 +22,6 @@
 #include <vector>
 
 #include "log_aggregator/handler.h"
-#include "src/testing/loopback_server.h"
 
 namespace {
 
@@ -37,7 +36,7 @@ void (*volatile no_function)() = nullptr;
 
 Options options_for(const std::string& spool) {
   Options options;
-  options.api_endpoint = log_aggregator::testing::refusing_url("/api/logs");
+  options.api_endpoint = "http://127.0.0.1:9/api/logs";
   options.host = "crashing";
   options.fields.push_back(static_field("service", "shop"));
   options.spool_dir = spool;
@@ -203,6 +202,15 @@ const std::map<std::string_view, std::function<void(const std::string& spool)>>&
            handler->log(Level::info, "child");
            segfault();
          });
+       }},
+      {"vfork_child",
+       [](auto&) {
+         const pid_t child = ::vfork();
+         if (child == 0) segfault();
+         int status = 0;
+         ::waitpid(child, &status, 0);
+         handler.reset();
+         ::_exit(WIFSIGNALED(status) ? WTERMSIG(status) : 0);
        }},
       {"silent_child", [](auto&) { in_child(segfault); }},
       {"two_handlers",
