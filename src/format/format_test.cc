@@ -14,7 +14,7 @@ namespace log_aggregator {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::StaticField;
+using ::testing::Field;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -54,7 +54,7 @@ TEST_P(NamedRecordsTest, records_that_the_answer_names_are_the_refused_ones) {
       R"({"stored":2,"duplicates":1,"errors":[{"index":4,"reason":"no level"},{"index":0}]})");
   EXPECT_EQ(verdict.fate, Fate::partly);
   EXPECT_THAT(verdict.refused,
-              ElementsAre(StaticField(&RefusedRecord::index, 4), StaticField(&RefusedRecord::index, 0)));
+              ElementsAre(Field(&RefusedRecord::index, 4), Field(&RefusedRecord::index, 0)));
   EXPECT_EQ(verdict.refused[0].reason, "no level");
   EXPECT_EQ(verdict.refused[1].reason, "");
 }

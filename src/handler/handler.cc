@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <new>
 #include <utility>
 
@@ -318,7 +319,7 @@ bool Handler::Impl::log(const Record& record) {
   try {
     BorrowedEncoder encoder(settings_->records);
     return *log(severity, encoder->encode(record), true);
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {  // no memory
     unkept_.count(severity);
     return false;
   }

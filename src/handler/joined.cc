@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <exception>
 #include <memory>
 #include <new>
 
@@ -50,7 +51,7 @@ bool Handler::Joined::log(const Record& record) {
   try {
     BorrowedEncoder encoder(records_);
     return *log(severity, encoder->encode(record), true);
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {  // no memory
     unkept_.count(severity);
     return false;
   }
