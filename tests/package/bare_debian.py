@@ -93,7 +93,7 @@ def bare_debian(folder: Path, cache: Path, packages: Sequence[str]) -> Iterator[
             subprocess.run(["tar", "-xf", archive, "-C", system.root], check=True)
         yield system
     finally:
-        subprocess.run(["rm", "-rf", system.root], check=True)
+        subprocess.run(["rm", "-rf", "--one-file-system", system.root], check=True)
 
 
 def make(system: BareDebian, sources: list[str], packages: Sequence[str]) -> None:
