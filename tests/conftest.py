@@ -27,6 +27,8 @@ from typing import Any
 
 import pytest
 
+from reliability.harness import build
+
 # Whoever starts the tests in the background of a shell has SIGINT ignored, which the programs that
 # tests interrupt would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -47,12 +49,6 @@ def find_command() -> str:
     if not found:
         pytest.fail("log-aggregator is not built: run ./run setup or set LOG_AGGREGATOR_COMMAND")
     return found
-
-
-def find_build() -> pathlib.Path:
-    """Where the release build is: $LOG_AGGREGATOR_BUILD, or where ./run setup has it."""
-    default = pathlib.Path(__file__).resolve().parents[1] / "build" / "release"
-    return pathlib.Path(os.environ.get("LOG_AGGREGATOR_BUILD", default))
 
 
 @dataclass(frozen=True)
@@ -222,14 +218,9 @@ def command() -> str:
 
 
 @pytest.fixture(scope="session")
-def extensions() -> pathlib.Path:
-    """The folder with `native` and `pricing`, extension modules that log from C++."""
-    folder = find_build() / "extensions"
-    if not list(folder.glob("*.so")):
-        pytest.fail(
-            f"no extension modules in {folder}: run ./run setup or set LOG_AGGREGATOR_BUILD"
-        )
-    return folder
+def extensions() -> list[str]:
+    """The folders of `native` and `pricing`, extension modules that log from C++."""
+    return [str(build() / "tests" / "programs"), str(build() / "examples" / "python_extension")]
 
 
 @pytest.fixture

@@ -118,9 +118,9 @@ void write_field(JsonWriter& json, const Field& field) {
 
 // ---- RecordEncoder
 
-// A file's name may be another one at the same address, as a library is unloaded and another loaded;
-// that then line and function should be the same as well, and the function's name another, is not
-// to be expected.
+// A file's name may be another one at the same address, as a library is unloaded and another
+// loaded; that then line and function should be the same as well, and the function's name another,
+// is not to be expected.
 bool RecordEncoder::Site::is(const SourceLocation& other, std::string_view other_logger) const {
   return source.file == other.file && source.line == other.line &&
          source.function == other.function && !json.empty() && logger == other_logger &&

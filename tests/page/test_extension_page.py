@@ -17,7 +17,7 @@ def test_lines_of_python_and_of_its_extension_are_interleaved_as_they_were_logge
 ):
     subprocess.run(
         [sys.executable, str(PROGRAM), collector.endpoint],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(extensions), *sys.path])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([*extensions, *sys.path])},
         check=True,
         timeout=60,
     )

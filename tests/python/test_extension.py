@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def native(extensions, monkeypatch):
-    monkeypatch.syspath_prepend(str(extensions))
+    monkeypatch.syspath_prepend(extensions[0])
     return importlib.import_module("native")
 
 
@@ -261,7 +261,7 @@ def run(run_python, log_api, extensions):
     """Runs SETUP and a program, which ends well."""
 
     def start(program, close_timeout=10.0, overflow="drop_newest"):
-        path = os.pathsep.join([str(extensions), *sys.path])
+        path = os.pathsep.join([*extensions, *sys.path])
         result = run_python(
             SETUP + program,
             *(log_api.endpoint, str(close_timeout), overflow),
@@ -378,7 +378,7 @@ def test_a_handler_that_could_not_deliver_may_be_used_when_the_interpreter_is_go
 
 def test_the_example_logs_from_both_sides_in_one_sequence(run_python, extensions, collector):
     program = ROOT / "examples" / "python_extension" / "shop.py"
-    path = os.pathsep.join([str(extensions), *sys.path])
+    path = os.pathsep.join([*extensions, *sys.path])
     result = run_python(
         program.read_text(), collector.endpoint, env={**os.environ, "PYTHONPATH": path}
     )
