@@ -6,7 +6,7 @@ shop.py ENDPOINT
 import logging
 import sys
 
-import pricing
+import pricing  # type: ignore[import-not-found]
 
 from log_aggregator_handler import LogAggregatorHandler
 
