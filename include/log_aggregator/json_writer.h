@@ -40,6 +40,11 @@ class LOG_AGGREGATOR_API JsonWriter {
   // The same without a look at what stands before: whatever it is, with its commas.
   void verbatim(std::string_view json) { buffer_.append(json); }
 
+  // Appends `before`, `utf8` escaped as the inside of a string, and `after`, in one go and without
+  // a look at what stands before. Returns how long the escaped text is.
+  std::size_t escaped_between(std::string_view before, std::string_view utf8,
+                              std::string_view after);
+
   // A string in parts: begin, any number of appends of whole characters, end.
   void begin_string();
   // More of the string that was begun, escaped.

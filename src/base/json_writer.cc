@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <cstring>
 
 #include "src/base/json_escape.h"
 
@@ -103,6 +104,25 @@ void JsonWriter::member(std::string_view name, std::int64_t value) {
   }
   char* const out = begin_member(name, kMostDigits);
   buffer_.extend_to(std::to_chars(out, out + kMostDigits, value).ptr);
+}
+
+std::size_t JsonWriter::escaped_between(std::string_view before, std::string_view utf8,
+                                        std::string_view after) {
+  if (utf8.size() > kShortBytes) {
+    verbatim(before);
+    const std::size_t begin = size();
+    append_long(utf8);
+    const std::size_t end = size();
+    verbatim(after);
+    return end - begin;
+  }
+  char* out = buffer_.room(before.size() + escaped_room(utf8.size()) + after.size());
+  std::memcpy(out, before.data(), before.size());
+  out += before.size();
+  char* const end = write_json_escaped(out, utf8);
+  std::memcpy(end, after.data(), after.size());
+  buffer_.extend_to(end + after.size());
+  return static_cast<std::size_t>(end - out);
 }
 
 void JsonWriter::string(std::string_view utf8) {

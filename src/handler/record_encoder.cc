@@ -134,22 +134,32 @@ RecordEncoder::RecordEncoder(const Common& common)
       sites_(std::make_unique<std::array<Site, kSites>>()) {}
 
 std::string_view RecordEncoder::encode(const Record& record) {
-  const std::string_view name =
-      record.level_name.empty() ? name_of(record.level) : record.level_name;
-  const std::int64_t time = unix_microseconds(record.time);
-  if (name.empty()) {
-    writer_.begin(time, "Level " + std::to_string(static_cast<int>(record.level)));
-  } else {
-    writer_.begin(time, name);
-  }
-  writer_.message(record.message);
-  write_site(record);
+  begin(record);
   if (record.exception) writer_.exception(exception_text(record.exception));
   if (!record.stack.empty()) writer_.stack(record.stack);
   if (!record.trace.trace_id.empty()) writer_.field("trace_id", record.trace.trace_id);
   if (!record.trace.span_id.empty()) writer_.field("span_id", record.trace.span_id);
   if (!record.fields.empty()) write_extra(record);
   return writer_.finish();
+}
+
+void RecordEncoder::begin(const Record& record) {
+  Site& site = site_of(record.source, record.logger.empty() ? logger_ : record.logger);
+  if (const std::uint64_t identity = identity_now(); identity != identity_) {
+    renew_identity(identity);
+  }
+  const bool own = record.thread == 0 || record.thread == thread_id_;
+  const bool stranger = !own || !record.thread_name.empty();
+  if (!stranger && site.identity != identity_) {
+    site.with_identity = site.json + identity_json_;
+    site.identity = identity_;
+  }
+  std::string unusual;
+  std::string_view level = record.level_name.empty() ? name_of(record.level) : record.level_name;
+  if (level.empty()) level = unusual = "Level " + std::to_string(static_cast<int>(record.level));
+  writer_.begin(unix_microseconds(record.time), level, record.message,
+                stranger ? site.json : site.with_identity);
+  if (stranger) write_stranger(record);
 }
 
 std::string_view RecordEncoder::name_of(Level level) const {
@@ -161,23 +171,6 @@ std::string_view RecordEncoder::name_of(Level level) const {
 
 void RecordEncoder::trim() {
   if (writer_.json().size() > kKeptBytes) writer_.release();
-}
-
-void RecordEncoder::write_site(const Record& record) {
-  Site& site = site_of(record.source, record.logger.empty() ? logger_ : record.logger);
-  const std::uint64_t identity = identity_now();
-  if (identity != identity_) renew_identity(identity);
-  const bool own = record.thread == 0 || record.thread == thread_id_;
-  if (!own || !record.thread_name.empty()) {
-    writer_.fields(site.json);
-    write_stranger(record);
-    return;
-  }
-  if (site.identity != identity) {
-    site.with_identity = site.json + identity_json_;
-    site.identity = identity;
-  }
-  writer_.fields(site.with_identity);
 }
 
 RecordEncoder::Site& RecordEncoder::site_of(const SourceLocation& source, std::string_view logger) {
@@ -211,7 +204,7 @@ RecordEncoder::Site& RecordEncoder::site_of(const SourceLocation& source, std::s
   site.logger = logger;
   site.source = source;
   site.identity = 0;
-  site.json = "," + std::string(json.text().substr(1));
+  site.json = "\"," + std::string(json.text().substr(1));
   return site;
 }
 

@@ -42,14 +42,14 @@ class RecordEncoder {
   struct Site {
     SourceLocation source;
     std::string file, logger;
-    std::string json;           // both
+    std::string json;           // both, behind the end of a message
     std::string with_identity;  // and who logs
     std::uint64_t identity = 0;
 
     bool is(const SourceLocation& other, std::string_view other_logger) const;
   };
 
-  void write_site(const Record& record);
+  void begin(const Record& record);
   Site& site_of(const SourceLocation& source, std::string_view logger);
   void renew_identity(std::uint64_t identity);
   void write_stranger(const Record& record);

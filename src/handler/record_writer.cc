@@ -12,6 +12,8 @@ namespace {
 // Behind {"timestamp":"
 constexpr std::size_t kTimestampAt = 14;
 
+constexpr std::string_view kMessage = R"(,"message":")";
+
 constexpr std::string_view kCutMark = "\xE2\x80\xA6[cut]";  // an ellipsis, then [cut]
 
 // The largest length <= `length` at which `escaped`, the inside of a JSON string, can be cut
@@ -55,6 +57,20 @@ RecordWriter::RecordWriter(std::string prefix, std::size_t max_record_bytes)
     : prefix_(std::move(prefix)), max_bytes_(max_record_bytes) {}
 
 void RecordWriter::begin(std::int64_t unix_microseconds, std::string_view level) {
+  std::string_view head = head_at(unix_microseconds, level);
+  head.remove_suffix(kMessage.size());
+  json_.verbatim(head);
+}
+
+void RecordWriter::begin(std::int64_t unix_microseconds, std::string_view level,
+                         std::string_view message, std::string_view rest) {
+  const std::string_view head = head_at(unix_microseconds, level);
+  message_.begin = head.size();
+  message_.end = head.size() + json_.escaped_between(head, message.substr(0, max_bytes_), rest);
+}
+
+// What a record begins with at that time, up to its message's text.
+std::string_view RecordWriter::head_at(std::int64_t unix_microseconds, std::string_view level) {
   constexpr std::int64_t kMicrosecondsPerSecond = 1'000'000;
   std::int64_t second = unix_microseconds / kMicrosecondsPerSecond;
   std::int64_t microseconds = unix_microseconds % kMicrosecondsPerSecond;
@@ -73,7 +89,7 @@ void RecordWriter::begin(std::int64_t unix_microseconds, std::string_view level)
   reset();
   begun_ = true;
   begun_at_ = unix_microseconds;
-  json_.verbatim(head.json);
+  return head.json;
 }
 
 RecordWriter::Head& RecordWriter::head_of(std::string_view level) {
@@ -87,6 +103,7 @@ RecordWriter::Head& RecordWriter::head_of(std::string_view level) {
   json.key("level");
   json.string(level.substr(0, max_bytes_));
   json.raw(prefix_);
+  json.verbatim(kMessage);
   Head& head = heads_[next_head_];
   next_head_ = (next_head_ + 1) % heads_.size();
   head = {.level = std::string(level), .json = std::string(json.text())};
@@ -99,7 +116,7 @@ void RecordWriter::reset() {
   message_ = exception_ = stack_ = extra_ = {};
 }
 
-void RecordWriter::message(std::string_view utf8) { text_part(R"(,"message":")", utf8, message_); }
+void RecordWriter::message(std::string_view utf8) { text_part(kMessage, utf8, message_); }
 void RecordWriter::exception(std::string_view utf8) {
   text_part(R"(,"exception":")", utf8, exception_);
 }
@@ -109,11 +126,9 @@ void RecordWriter::field(std::string_view name, std::string_view utf8) {
   json_.member(name, utf8.substr(0, max_bytes_));
 }
 
-void RecordWriter::field(std::string_view name, std::int64_t value) {
-  json_.member(name, value);
-}
+void RecordWriter::field(std::string_view name, std::int64_t value) { json_.member(name, value); }
 
-void RecordWriter::begin_message() { begin_part(R"(,"message":")", message_); }
+void RecordWriter::begin_message() { begin_part(kMessage, message_); }
 void RecordWriter::end_message() { end_part(message_); }
 
 // What is longer than the whole record may be is not even escaped to its end.

@@ -37,6 +37,10 @@ class RecordWriter {
   // 2025-03-27T08:02:51.123456+00:00; `level` is the API's name for it.
   void begin(std::int64_t unix_microseconds, std::string_view level);
   void message(std::string_view utf8);
+  // Both, and what fields() would add, at once, which is faster. `rest` is those fields, behind the
+  // quotation mark that ends the message: ","name":"value".
+  void begin(std::int64_t unix_microseconds, std::string_view level, std::string_view message,
+             std::string_view rest);
   // The message in parts: begin, any number of appends of whole characters, end. What is appended
   // as escaped must be so already, as the inside of a JSON string.
   void begin_message();
@@ -85,7 +89,7 @@ class RecordWriter {
     std::size_t size() const { return end - begin; }
   };
 
-  // What records of one level begin with, up to and with the prefix.
+  // What records of one level begin with, up to their message's text.
   struct Head {
     std::string level;
     std::string json;
@@ -94,6 +98,7 @@ class RecordWriter {
 
   void append_long_message(std::string_view utf8);
   Head& head_of(std::string_view level);
+  std::string_view head_at(std::int64_t unix_microseconds, std::string_view level);
   void begin_part(std::string_view opening, Part& part);
   void end_part(Part& part);
   void text_part(std::string_view opening, std::string_view utf8, Part& part);
