@@ -79,7 +79,7 @@ def test_on_a_bare_debian_a_strangers_program_logs(debian, stranger, collector, 
         ("cmake -S . -B build && cmake --build build", "build/shop"),
         (sample(f"{project} by pkg-config"), "./shop"),
     ):
-        debian.run("sh", "-ec", f"cd {project}; {build}; exec {program}")
+        debian.run("sh", "-ec", f"cd {project}\n{build}\n{program}")
     assert len(collector.records()) == 2
 
 

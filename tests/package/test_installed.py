@@ -115,6 +115,14 @@ def test_the_examples_are_built_with_what_is_installed(prefix, tmp_path):
     run("cmake", "--build", tmp_path, "--target", "example_minimal", "example_spdlog")
 
 
+def test_the_readmes_program_logs(prefix, stranger, collector):
+    folder = stranger("spdlog")
+    (program,) = re.findall(r"^```cpp\n(.*?)^```$", (ROOT / "README.md").read_text(), re.S | re.M)
+    (folder / "main.cc").write_text(program.replace("http://127.0.0.1:8080", collector.url))
+    run(build(folder, f"-DCMAKE_PREFIX_PATH={prefix}"))
+    assert [record["message"] for record in collector.records()] == ["User 123 logged in."]
+
+
 def test_another_minor_version_is_not_found(prefix, stranger):
     folder = stranger("handler")
     edit(folder / "CMakeLists.txt", "LogAggregator REQUIRED", "LogAggregator 0.0 REQUIRED")
