@@ -77,8 +77,8 @@ def test_it_is_a_part_of_another_project(stranger, collector):
     """Unoptimised, as nobody says otherwise, in the standard of that project."""
     folder = stranger("handler")
     lists = folder / "CMakeLists.txt"
-    edit(lists, "find_package(LogAggregator REQUIRED)\n", sample("subdirectory"))
-    edit(lists, "add_executable", "enable_testing()\nset(CMAKE_CXX_STANDARD 23)\nadd_executable")
+    theirs = "set(CMAKE_CXX_STANDARD 23)\nenable_testing()\n"
+    edit(lists, "find_package(LogAggregator REQUIRED)\n", theirs + sample("subdirectory"))
     program = build(
         folder,
         f"-DFETCHCONTENT_SOURCE_DIR_LOG_AGGREGATOR={ROOT}",
