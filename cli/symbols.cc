@@ -69,6 +69,7 @@ std::string beginning_of(const std::string& path) {
 // What a program writes to standard output; none where it is not installed.
 std::optional<std::string> output_of(std::vector<std::string> command) {
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (std::string& argument : command) arguments.push_back(argument.data());
   arguments.push_back(nullptr);
   std::array<int, 2> pipe{};

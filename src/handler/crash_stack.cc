@@ -14,6 +14,7 @@ std::uintptr_t pc_of(const ucontext_t& context) {
 }
 void return_to_caller(ucontext_t& context) {
   auto& registers = context.uc_mcontext.gregs;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): registers hold numbers
   registers[REG_RIP] = *reinterpret_cast<const greg_t*>(registers[REG_RSP]) - 1;
   registers[REG_RSP] += sizeof(greg_t);
 }
@@ -95,6 +96,7 @@ void CrashStack::place(Frame& frame, const MemoryMap::Region& region,
   text.append(region.path);
   text.append("+");
   text.hex(frame.address - first.begin);
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): so do lines of text
   const std::string_view beginning(reinterpret_cast<const char*>(first.begin),
                                    first.readable ? first.end - first.begin : 0);
   if (const auto facts = read_elf(beginning); facts && !facts->build_id.empty()) {
