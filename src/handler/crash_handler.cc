@@ -164,9 +164,12 @@ void on_signal(int number, siginfo_t* signal, void* context) {
   if (looking_thread.load() == thread_id()) siglongjmp(looks_no_further, 1);
   const bool was_sent = signal->si_code <= 0;
   if (was_sent && is_ignored(previous[index_of(number)])) return;
+  auto& interrupted = *static_cast<ucontext_t*>(context);
+  const Interruption kept = interruption_of(interrupted);
   Crash crash;
   crash.signal = signal;
-  record_crash(crash, [context] { stack.collect(*static_cast<ucontext_t*>(context)); });
+  record_crash(crash, [&interrupted] { stack.collect(interrupted); });
+  set_interruption(interrupted, kept);
   errno = kept_errno;
   pass_on(*signal, context);
 }

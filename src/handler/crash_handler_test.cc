@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <simdjson.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -252,6 +253,12 @@ TEST_F(CrashHandlerTest, a_previous_handler_is_called_after_the_record) {
   EXPECT_THAT(message(), HasSubstr("SIGSEGV"));
 }
 
+TEST_F(CrashHandlerTest, a_previous_handler_sees_the_thread_as_it_was_interrupted) {
+  const Ending ending = crash("call_nothing_chained");
+  EXPECT_EQ(ending.exit_code, 7);
+  EXPECT_EQ(ending.output, "previous\n");
+}
+
 TEST_F(CrashHandlerTest, a_previous_handler_for_one_signal_is_called_once) {
   const Ending ending = crash("chained_once");
   EXPECT_EQ(ending.signal, SIGSEGV);
@@ -356,6 +363,23 @@ TEST_F(CrashSpoolTest, a_page_of_its_own_starts_no_worker) {
   EXPECT_THAT(list_spool(directory_.path()).value(), SizeIs(1));
   EXPECT_TRUE(handler->close());
   EXPECT_THAT(list_spool(directory_.path()).value(), IsEmpty());
+}
+
+TEST_F(CrashSpoolTest, without_room_for_a_page_the_handler_works_and_says_so) {
+  Options chosen = options(directory_.path());
+  chosen.crash_handler = true;
+  rlimit limit{};
+  ::getrlimit(RLIMIT_FSIZE, &limit);
+  const rlimit none{.rlim_cur = 1, .rlim_max = limit.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &none);
+  const auto made = Handler::create(chosen);
+  ::setrlimit(RLIMIT_FSIZE, &limit);
+  ASSERT_TRUE(made.ok());
+  EXPECT_THAT(reports_, ElementsAre(AllOf(HasSubstr("a crash will not be recorded: "),
+                                          HasSubstr("File too large"))));
+  EXPECT_THAT(list_spool(directory_.path()).value(), IsEmpty());
+  EXPECT_TRUE((*made)->log(Level::info, "all the same"));
+  EXPECT_TRUE((*made)->close());
 }
 
 TEST(CrashHandlerOptionTest, it_needs_a_spool) {

@@ -5,26 +5,40 @@
 #include "src/base/elf.h"
 
 namespace log_aggregator {
-namespace {
 
-// Where a thread was interrupted, and what it would look like inside the call that led there.
 #if defined(__x86_64__)
-std::uintptr_t pc_of(const ucontext_t& context) {
-  return static_cast<std::uintptr_t>(context.uc_mcontext.gregs[REG_RIP]);
+Interruption interruption_of(const ucontext_t& context) {
+  const auto& registers = context.uc_mcontext.gregs;
+  return {static_cast<std::uintptr_t>(registers[REG_RIP]),
+          static_cast<std::uintptr_t>(registers[REG_RSP])};
 }
-void return_to_caller(ucontext_t& context) {
-  auto& registers = context.uc_mcontext.gregs;
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): registers hold numbers
-  registers[REG_RIP] = *reinterpret_cast<const greg_t*>(registers[REG_RSP]) - 1;
-  registers[REG_RSP] += sizeof(greg_t);
+void set_interruption(ucontext_t& context, const Interruption& interruption) {
+  context.uc_mcontext.gregs[REG_RIP] = static_cast<greg_t>(interruption.pc);
+  context.uc_mcontext.gregs[REG_RSP] = static_cast<greg_t>(interruption.sp);
 }
 #elif defined(__aarch64__)
-std::uintptr_t pc_of(const ucontext_t& context) { return context.uc_mcontext.pc; }
-void return_to_caller(ucontext_t& context) {
-  constexpr int kLinkRegister = 30;
-  context.uc_mcontext.pc = context.uc_mcontext.regs[kLinkRegister] - 1;
+Interruption interruption_of(const ucontext_t& context) {
+  return {context.uc_mcontext.pc, context.uc_mcontext.sp};
+}
+void set_interruption(ucontext_t& context, const Interruption& interruption) {
+  context.uc_mcontext.pc = interruption.pc;
+  context.uc_mcontext.sp = interruption.sp;
 }
 #endif
+
+namespace {
+
+// Inside the call that has just been made.
+Interruption caller_of(const ucontext_t& callee) {
+#if defined(__x86_64__)
+  const std::uintptr_t sp = interruption_of(callee).sp;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): registers hold numbers
+  return {*reinterpret_cast<const std::uintptr_t*>(sp) - 1, sp + sizeof(std::uintptr_t)};
+#elif defined(__aarch64__)
+  constexpr int kLinkRegister = 30;
+  return {callee.uc_mcontext.regs[kLinkRegister] - 1, callee.uc_mcontext.sp};
+#endif
+}
 
 }  // namespace
 
@@ -53,14 +67,13 @@ void CrashStack::walk(std::uintptr_t from) {
 // A call through a bad pointer has left the thread where no code is, which nothing is known of: its
 // caller is found as if it returned from there.
 void CrashStack::collect(ucontext_t& interrupted) {
-  const std::uintptr_t pc = pc_of(interrupted);
+  const std::uintptr_t pc = interruption_of(interrupted).pc;
   walk(pc);
   if (size_ == 0) add(pc);
   if (size_ > 1) return;
-  const mcontext_t kept = interrupted.uc_mcontext;
-  return_to_caller(interrupted);
-  walk(pc_of(interrupted));
-  interrupted.uc_mcontext = kept;
+  const Interruption caller = caller_of(interrupted);
+  set_interruption(interrupted, caller);
+  walk(caller.pc);
 }
 
 void CrashStack::collect_from(const void* caller) {

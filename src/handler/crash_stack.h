@@ -24,12 +24,21 @@
 
 namespace log_aggregator {
 
+// Where a thread was interrupted: the instruction and its stack.
+struct Interruption {
+  std::uintptr_t pc = 0;
+  std::uintptr_t sp = 0;
+};
+Interruption interruption_of(const ucontext_t& context);
+void set_interruption(ucontext_t& context, const Interruption& interruption);
+
 class CrashStack {
  public:
   static constexpr std::size_t kMostFrames = 64;
 
   void clear() { size_ = 0; }
-  // The calls of the thread that was interrupted there.
+  // The calls of the thread that was interrupted there, whose interruption may be another one
+  // afterwards.
   void collect(ucontext_t& interrupted);
   // The calling thread's own, from the function that returns to `caller` on.
   void collect_from(const void* caller);

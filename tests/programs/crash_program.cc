@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <array>
@@ -142,9 +143,25 @@ void previous_exits(int, siginfo_t* signal, void*) {
   ::_exit(7);
 }
 
+// Where the thread was: nowhere, though its caller was looked for.
+void previous_looks_at_registers(int, siginfo_t*, void* context) {
+  const auto& registers = static_cast<const ucontext_t*>(context)->uc_mcontext;
+#if defined(__x86_64__)
+  const bool nowhere_at_all = registers.gregs[REG_RIP] == 0;
+#else
+  const bool nowhere_at_all = registers.pc == 0;
+#endif
+  say(nowhere_at_all ? "previous\n" : "wrong\n");
+  ::_exit(7);
+}
+
 void install_before(std::string_view way) {
   struct sigaction action {};
-  if (way == "chained") {
+  if (way == "call_nothing_chained") {
+    action.sa_sigaction = &previous_looks_at_registers;
+    action.sa_flags = SA_SIGINFO;
+    ::sigaction(SIGSEGV, &action, nullptr);
+  } else if (way == "chained") {
     action.sa_sigaction = &previous_exits;
     action.sa_flags = SA_SIGINFO;
     ::sigaction(SIGSEGV, &action, nullptr);
@@ -166,6 +183,7 @@ const std::map<std::string_view, std::function<void(const std::string& spool)>>&
   static const std::map<std::string_view, std::function<void(const std::string& spool)>> all{
       {"segfault", [](auto&) { segfault(); }},
       {"call_nothing", [](auto&) { call_nothing(); }},
+      {"call_nothing_chained", [](auto&) { call_nothing(); }},
       {"abort", [](auto&) { std::abort(); }},
       {"division", [](auto&) { zero = 10 / zero; }},
       {"illegal", [](auto&) { __builtin_trap(); }},
