@@ -10,8 +10,8 @@
 #include <string>
 #include <string_view>
 
-#include "src/handler/record_writer.h"
 #include "log_aggregator/status.h"
+#include "src/handler/record_writer.h"
 
 namespace log_aggregator::cli {
 

@@ -39,6 +39,11 @@ struct SourceLocation {
   std::uint32_t line = 0;          // from 1; 0: not known
 };
 
+// Text that is surely there: a pointer may be null.
+template <typename T>
+concept IsText = std::convertible_to<const T&, std::string_view> && !CustomJson<T> &&
+                 (std::is_array_v<T> || !std::convertible_to<const T&, const char*>);
+
 // A field of a record: its name, and its value as one of JSON's kinds. Made by field().
 class Field {
  public:
@@ -46,24 +51,19 @@ class Field {
   // Refers to `value`, unless that is a number.
   template <typename T>
   Field(std::string_view name, const T& value) : name_(name) {
-    if constexpr (CustomJson<T> || std::same_as<T, char>) {
-      refer(value);
-    } else if constexpr (std::same_as<T, bool>) {
+    if constexpr (std::same_as<T, bool>) {
       kind_ = Kind::boolean;
       value_.boolean = value;
-    } else if constexpr (std::signed_integral<T>) {
+    } else if constexpr (std::signed_integral<T> && !std::same_as<T, char>) {
       kind_ = Kind::integer;
       value_.integer = value;
-    } else if constexpr (std::unsigned_integral<T>) {
+    } else if constexpr (std::unsigned_integral<T> && !std::same_as<T, char>) {
       kind_ = Kind::unsigned_integer;
       value_.unsigned_integer = value;
     } else if constexpr (std::floating_point<T>) {
       kind_ = Kind::real;
       value_.real = static_cast<double>(value);
-    } else if constexpr (!std::convertible_to<const T&, const char*> &&
-                         std::convertible_to<const T&, std::string_view>) {
-      text(value);
-    } else if constexpr (std::is_array_v<T> && std::convertible_to<const T&, const char*>) {
+    } else if constexpr (IsText<T>) {
       text(std::string_view(value));
     } else {
       refer(value);

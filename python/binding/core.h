@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "log_aggregator/handler.h"
-#include "src/handler/record_writer.h"
 #include "python/binding/callbacks.h"
 #include "python/binding/reference.h"
+#include "src/handler/record_writer.h"
 
 namespace log_aggregator::python {
 

@@ -8,10 +8,10 @@
 #include <memory>
 #include <string_view>
 
-#include "src/handler/record_writer.h"
 #include "python/binding/core.h"
 #include "python/binding/module_state.h"
 #include "python/binding/text.h"
+#include "src/handler/record_writer.h"
 
 namespace log_aggregator::python {
 

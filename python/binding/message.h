@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "src/handler/record_writer.h"
 #include "python/binding/reference.h"
+#include "src/handler/record_writer.h"
 
 namespace log_aggregator::python {
 

@@ -16,10 +16,10 @@
 #include <utility>
 #include <vector>
 
-#include "src/handler/record_writer.h"
 #include "python/binding/reference.h"
 #include "python/binding/text.h"
 #include "python/binding/traceback.h"
+#include "src/handler/record_writer.h"
 
 namespace log_aggregator::python {
 
