@@ -28,6 +28,7 @@ class FixedText {
       overflowed_ = true;
       return;
     }
+    if (text.empty()) return;
     std::memcpy(memory_ + size_, text.data(), text.size());
     size_ += text.size();
   }
