@@ -50,6 +50,9 @@ class UnmappedFile final : public File {
   Status write(std::uint64_t offset, std::string_view bytes) override {
     return file_->write(offset, bytes);
   }
+  bool try_write(std::uint64_t offset, std::string_view bytes) override {
+    return file_->try_write(offset, bytes);
+  }
   Status sync() override { return file_->sync(); }
   char* map(std::size_t bytes) override {
     void* const memory =
