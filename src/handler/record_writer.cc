@@ -167,11 +167,15 @@ void RecordWriter::end_extra() {
 
 std::string_view RecordWriter::finish() {
   json_.end_object();
+  return full() ? cut() : json_.text();
+}
+
+std::string_view RecordWriter::cut() {
   for (Part* part : {&message_, &exception_, &stack_}) {
-    if (!full()) return json_.text();
     cut_text(*part);
+    if (!full()) return json_.text();
   }
-  if (full()) cut_extra();
+  cut_extra();
   return finish_custom();
 }
 

@@ -102,6 +102,7 @@ class RecordWriter {
   void begin_part(std::string_view opening, Part& part);
   void end_part(Part& part);
   void text_part(std::string_view opening, std::string_view utf8, Part& part);
+  std::string_view cut();
   void cut_text(Part& part);
   void cut_extra();
   void shift_parts(std::size_t from, std::size_t removed);
