@@ -1,6 +1,7 @@
 """Each public header compiles alone, without warnings, with both compilers and standards."""
 
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -21,7 +22,8 @@ def test_public_headers_compile_alone(compiler, standard, tmp_path):
         source.write_text(f"#include <log_aggregator/{header.name}>\n")
     others = (*run("pkg-config", "--cflags", "spdlog").split(), "-isystem", PYTHON)
     options = (*others, f"-std={standard}", "-fsyntax-only", f"-I{ROOT / 'include'}", *WARNINGS)
-    run(compiler, *options, *sources)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda source: run(compiler, *options, source), sources))
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang-16"])
