@@ -68,7 +68,7 @@ void read_behind_the_end_of_a_file() {
   constexpr std::size_t kBytes = 4096;
   std::FILE* const file = std::tmpfile();
   void* const memory = ::mmap(nullptr, kBytes, PROT_READ, MAP_SHARED, ::fileno(file), 0);
-  zero = *static_cast<volatile char*>(memory);
+  zero = *static_cast<volatile unsigned char*>(memory);
 }
 
 void lose_the_stack() {
@@ -94,13 +94,13 @@ void crash_beside_threads_that_log(int crashing) {
   static std::atomic<int> logging{0};
   static std::atomic<bool> go{false};
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (int i = 0; i < kThreads; ++i) {
-    threads.emplace_back([i, crashing] {
+    threads.emplace_back([crashes = i < crashing] {
       ::pthread_setname_np(::pthread_self(), "worker");
       handler->log(Level::info, "busy");
       logging.fetch_add(1);
-      while (!go.load()) handler->log(Level::info, "busy");
-      while (i >= crashing) handler->log(Level::info, "busy");
+      while (!go.load() || !crashes) handler->log(Level::info, "busy");
       segfault();
     });
   }
