@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 
 #include "src/base/fixed_text.h"
@@ -70,8 +71,8 @@ std::string line_of_this_program() {
   MemoryMap map;
   MemoryMap::Region region;
   EXPECT_TRUE(map.open());
-  // Where the program begins. Sanitizers have memory before it, which is of no file.
-  while (map.next(region) && region.path.empty()) {
+  const std::string program = std::filesystem::read_symlink("/proc/self/exe");
+  while (map.next(region) && region.path != program) {
   }
   std::string memory(1000, '?');
   FixedText text(memory.data(), memory.size());
