@@ -333,6 +333,7 @@ TEST_F(ForkTest, a_child_forked_in_a_callback_of_close_comes_back_at_once) {
 
 TEST_F(ForkTest, a_child_forked_in_a_callback_of_a_log_call_that_waits_comes_back_at_once) {
   options_.background = false;
+  options_.flush_interval = seconds(60);  // the call waits already when the worker has to send
   std::atomic<pid_t> child{-1};
   options_.auth = [&]() -> Result<Headers> {
     if (child == -1) child = fork_process();
