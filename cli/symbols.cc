@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "src/base/elf.h"
+#include "src/base/fixed_text.h"
 
 namespace log_aggregator::cli {
 
@@ -46,13 +47,8 @@ std::vector<std::string_view> lines_of(std::string_view text) {
 }
 
 std::string hex_digits(std::string_view bytes) {
-  constexpr char kHex[] = "0123456789abcdef";
-  std::string digits;
-  for (const char byte : bytes) {
-    const auto value = static_cast<unsigned char>(byte);
-    digits += kHex[value >> 4];
-    digits += kHex[value & 15];
-  }
+  std::string digits(2 * bytes.size(), '0');
+  FixedText(digits.data(), digits.size()).hex_bytes(bytes);
   return digits;
 }
 

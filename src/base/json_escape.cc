@@ -245,8 +245,7 @@ struct Lane16 {
 
 #if defined(__x86_64__) || defined(__aarch64__)
 // Copies what stands for itself, of a text of a lane or more, up to the first byte that does not.
-// The last lane overlaps the one before: what it writes once more is the
-// same.
+// The last lane overlaps the one before: what it writes once more is the same.
 void copy_lanes16(Cursor& at) {
   while (at.left() >= Lane16::kBytes) {
     const std::size_t plain = Lane16::copy(at.in, at.out);

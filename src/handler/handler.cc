@@ -23,7 +23,6 @@
 #include "src/handler/options.h"
 #include "src/handler/record_encoder.h"
 #include "src/handler/record_writer.h"
-#include "src/handler/unkept.h"
 #include "src/journal/journal.h"
 
 namespace log_aggregator {
@@ -74,21 +73,23 @@ Clock::TimePoint deadline_after(milliseconds wait) {
   return real_clock().now() + std::clamp(wait, milliseconds(0), kLongestWait);
 }
 
+RecordEncoder::Common records_of(const Options& options) {
+  return {.id = next_encoder_id(),
+          .prefix = record_prefix(options.host, options.fields),
+          .logger = options.logger,
+          .max_record_bytes = options.max_record_bytes};
+}
+
 // What a handler was told to be, for all its life and that of its forked children's handlers.
 struct Settings {
   Settings(Options the_options, Endpoint the_endpoint)
       : options(std::move(the_options)),
         endpoint(std::move(the_endpoint)),
-        records{.id = next_encoder_id(),
-                .prefix = record_prefix(options.host, options.fields),
-                .logger = options.logger,
-                .max_record_bytes = options.max_record_bytes},
         maps_spool(!options.spool_dir.empty() &&
                    real_files().keeps_reservations(options.spool_dir)) {}
 
   const Options options;
   const Endpoint endpoint;
-  const RecordEncoder::Common records;
   const bool maps_spool;
 };
 
@@ -149,21 +150,20 @@ void work(Pipeline& pipeline) {
 class LOG_AGGREGATOR_HIDDEN Handler::Impl final : public Backend, private ForkAware {
  public:
   Impl(Options options, Endpoint endpoint)
-      : settings_(std::make_shared<Settings>(std::move(options), std::move(endpoint))) {}
+      : Backend(records_of(options)),
+        settings_(std::make_shared<Settings>(std::move(options), std::move(endpoint))) {}
   ~Impl() override;
 
   // Makes it ready for use, forks included.
   Status open();
 
-  bool log(const Record& record) override;
-  std::optional<bool> log(int severity, std::string_view record, bool may_wait) override;
+  std::optional<bool> log_json(int severity, std::string_view record, bool may_wait) override;
   bool flush(std::optional<milliseconds> timeout) override;
   bool close(std::optional<milliseconds> timeout) override;
   bool check_connection() override;
   void detach_callbacks(std::optional<milliseconds> timeout) override;
   Stats stats() const override;
   const Options& options() const override { return settings_->options; }
-  const std::string& record_prefix() const override { return settings_->records.prefix; }
 
  private:
   // Null where there was no memory for one; asking again may help.
@@ -207,8 +207,6 @@ class LOG_AGGREGATOR_HIDDEN Handler::Impl final : public Backend, private ForkAw
   std::unique_ptr<CrashHandler> crash_handler_ GUARDED_BY(worker_mutex_);
   Status crash_handler_made_ GUARDED_BY(worker_mutex_);
 
-  // Records that found no memory for a pipeline, or to be encoded in.
-  Unkept unkept_;
   // The last sequence number of the newest flush that waited for close_timeout in vain; 0: none.
   std::atomic<std::uint64_t> given_up_through_{0};
   std::atomic<bool> abandoned_{false};  // a close has waited for the worker in vain
@@ -265,8 +263,7 @@ Pipeline* Handler::Impl::make_pipeline() {
 
 Status Handler::Impl::watch_for_crashes() {
   try {
-    auto made =
-        CrashHandler::create(settings_->options, settings_->records.prefix, settings_->maps_spool);
+    auto made = CrashHandler::create(settings_->options, records_.prefix, settings_->maps_spool);
     if (made.ok()) crash_handler_ = std::move(*made);
     return made.status();
   } catch (const std::exception&) {
@@ -314,18 +311,7 @@ void Handler::Impl::after_fork_in_child() NO_THREAD_SAFETY_ANALYSIS {
 
 // ---- logging
 
-bool Handler::Impl::log(const Record& record) {
-  const int severity = static_cast<int>(record.level);
-  try {
-    BorrowedEncoder encoder(settings_->records);
-    return *log(severity, encoder->encode(record), true);
-  } catch (const std::exception&) {  // no memory
-    unkept_.count(severity);
-    return false;
-  }
-}
-
-std::optional<bool> Handler::Impl::log(int severity, std::string_view record, bool may_wait) {
+std::optional<bool> Handler::Impl::log_json(int severity, std::string_view record, bool may_wait) {
   if (!may_wait && !settings_->options.background) return std::nullopt;
   Pipeline* const pipeline = current();
   if (pipeline == nullptr) {
@@ -515,11 +501,11 @@ Handler::~Handler() = default;
 bool Handler::log(const Record& record) noexcept { return backend_->log(record); }
 
 bool Handler::log_json(int severity, std::string_view record) noexcept {
-  return *backend_->log(severity, record, true);
+  return *backend_->log_json(severity, record, true);
 }
 
 std::optional<bool> Handler::try_log_json(int severity, std::string_view record) noexcept {
-  return backend_->log(severity, record, false);
+  return backend_->log_json(severity, record, false);
 }
 
 bool Handler::flush(std::optional<milliseconds> timeout) noexcept {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <exception>
 #include <memory>
 #include <new>
 
@@ -15,19 +14,19 @@ static_assert(kDropCauses <= LOG_AGGREGATOR_DROP_CAUSES);
 static_assert(kDropLevels == LOG_AGGREGATOR_DROP_LEVELS);
 
 // What is known of the other handler's.
-Options options_of(const HandlerFunctions& functions, std::string_view logger) {
+Options options_of(const HandlerFunctions& functions, const std::string& logger) {
   Options options;
-  options.logger = logger.empty() ? program_invocation_short_name : logger;
+  options.logger = logger;
   options.max_record_bytes = functions.max_record_bytes;
   return options;
 }
 
-RecordEncoder::Common records_of(const HandlerFunctions& functions, const Options& options) {
+RecordEncoder::Common records_of(const HandlerFunctions& functions, std::string_view logger) {
   RecordEncoder::Common records{
       .id = next_encoder_id(),
       .prefix = std::string(functions.record_prefix, functions.record_prefix_size),
-      .logger = options.logger,
-      .max_record_bytes = options.max_record_bytes};
+      .logger = std::string(logger.empty() ? program_invocation_short_name : logger),
+      .max_record_bytes = functions.max_record_bytes};
   for (std::size_t i = 0; i < functions.level_names_size; ++i) {
     const LogAggregatorLevelName& level = functions.level_names[i];
     records.level_names.emplace_back(level.level, level.name);
@@ -38,26 +37,16 @@ RecordEncoder::Common records_of(const HandlerFunctions& functions, const Option
 }  // namespace
 
 Handler::Joined::Joined(const HandlerFunctions& functions, std::string_view logger)
-    : functions_(functions),
-      options_(options_of(functions, logger)),
-      records_(records_of(functions, options_)) {
+    : Backend(records_of(functions, logger)),
+      functions_(functions),
+      options_(options_of(functions, records_.logger)) {
   functions_.retain(functions_.handler);
 }
 
 Handler::Joined::~Joined() { functions_.release(functions_.handler); }
 
-bool Handler::Joined::log(const Record& record) {
-  const int severity = static_cast<int>(record.level);
-  try {
-    BorrowedEncoder encoder(records_);
-    return *log(severity, encoder->encode(record), true);
-  } catch (const std::exception&) {  // no memory
-    unkept_.count(severity);
-    return false;
-  }
-}
-
-std::optional<bool> Handler::Joined::log(int severity, std::string_view record, bool may_wait) {
+std::optional<bool> Handler::Joined::log_json(int severity, std::string_view record,
+                                              bool may_wait) {
   const int taken = functions_.log_json(functions_.handler, severity, record.data(), record.size(),
                                         may_wait ? 1 : 0);
   if (taken < 0) return std::nullopt;

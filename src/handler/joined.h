@@ -8,8 +8,6 @@
 
 #include "log_aggregator/handler_functions.h"
 #include "src/handler/backend.h"
-#include "src/handler/record_encoder.h"
-#include "src/handler/unkept.h"
 
 namespace log_aggregator {
 
@@ -19,8 +17,7 @@ class LOG_AGGREGATOR_HIDDEN Handler::Joined final : public Backend {
   Joined(const HandlerFunctions& functions, std::string_view logger);
   ~Joined() override;
 
-  bool log(const Record& record) override;
-  std::optional<bool> log(int severity, std::string_view record, bool may_wait) override;
+  std::optional<bool> log_json(int severity, std::string_view record, bool may_wait) override;
   bool flush(std::optional<std::chrono::milliseconds> timeout) override;
   // The handler is its owner's to close: this only sees to it that what was logged is delivered.
   bool close(std::optional<std::chrono::milliseconds> timeout) override { return flush(timeout); }
@@ -29,13 +26,10 @@ class LOG_AGGREGATOR_HIDDEN Handler::Joined final : public Backend {
   void detach_callbacks(std::optional<std::chrono::milliseconds>) override {}
   Stats stats() const override;
   const Options& options() const override { return options_; }
-  const std::string& record_prefix() const override { return records_.prefix; }
 
  private:
   const HandlerFunctions functions_;
   const Options options_;
-  const RecordEncoder::Common records_;
-  Unkept unkept_;
 };
 
 }  // namespace log_aggregator

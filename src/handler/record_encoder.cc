@@ -58,6 +58,12 @@ std::uint64_t identity_now() {
   return process_generation.load(std::memory_order_relaxed) << kHalf | name_generation;
 }
 
+void write_process_and_thread(JsonWriter& json, std::uint64_t thread) {
+  json.member("process", ::getpid());
+  json.member("processName", program_invocation_short_name);
+  json.member("thread", static_cast<std::int64_t>(thread));
+}
+
 std::string thread_name() {
   if (chosen_thread_name[0] != '\0') return chosen_thread_name;
   char name[16] = "";
@@ -180,56 +186,37 @@ RecordEncoder::Site& RecordEncoder::site_of(const SourceLocation& source, std::s
   if (site.is(source, logger)) return site;
 
   JsonWriter json;
-  json.verbatim("{");
-  json.key("host_process");
-  json.string(logger);
-  json.key("logger_name");
-  json.string(logger);
+  json.member("host_process", logger);
+  json.member("logger_name", logger);
   if (source.file != nullptr) {
     std::string_view file = source.file;
     file.remove_prefix(file.rfind('/') + 1);  // npos + 1 is 0
-    json.key("module");
-    json.string(file.substr(0, file.rfind('.')));
-    json.key("filename");
-    json.string(file);
-    json.key("lineno");
-    json.unsigned_integer(source.line);
+    json.member("module", file.substr(0, file.rfind('.')));
+    json.member("filename", file);
+    json.member("lineno", source.line);
   }
-  if (source.function != nullptr) {
-    json.key("funcName");
-    json.string(source.function);
-  }
+  if (source.function != nullptr) json.member("funcName", source.function);
   site.json.clear();  // nothing that could be taken for the site, should there be no memory
   site.file = source.file == nullptr ? "" : source.file;
   site.logger = logger;
   site.source = source;
   site.identity = 0;
-  site.json = "\"," + std::string(json.text().substr(1));
+  site.json = "\"," + std::string(json.text());
   return site;
 }
 
 void RecordEncoder::renew_identity(std::uint64_t identity) {
   thread_id_ = static_cast<std::uint64_t>(::syscall(SYS_gettid));
   JsonWriter json;
-  json.verbatim("{");
-  json.key("process");
-  json.integer(::getpid());
-  json.key("processName");
-  json.string(program_invocation_short_name);
-  json.key("thread");
-  json.unsigned_integer(thread_id_);
-  json.key("threadName");
-  json.string(thread_name());
-  identity_json_ = "," + std::string(json.text().substr(1));
+  write_process_and_thread(json, thread_id_);
+  json.member("threadName", thread_name());
+  identity_json_ = "," + std::string(json.text());
   identity_ = identity;
 }
 
 // Of a thread that is not the one that encodes, or has another name in this record.
 void RecordEncoder::write_stranger(const Record& record) {
-  writer_.field("process", ::getpid());
-  writer_.field("processName", program_invocation_short_name);
-  writer_.field("thread",
-                static_cast<std::int64_t>(record.thread == 0 ? thread_id_ : record.thread));
+  write_process_and_thread(writer_.json(), record.thread == 0 ? thread_id_ : record.thread);
   if (!record.thread_name.empty()) writer_.field("threadName", record.thread_name);
 }
 
