@@ -12,11 +12,12 @@ Worker::~Worker() { join(); }
 
 bool Worker::start(std::function<void()> body) {
   // A thread inherits its maker's signal mask: the application's handlers run on its own threads,
-  // but for those of faults, which only the thread that made one can tell of.
+  // but for those of faults, which only the thread that made one can tell of. What abort() sends
+  // comes through all the same, and another process's SIGABRT is to find a thread of the program.
   sigset_t others;
   sigset_t before;
   sigfillset(&others);
-  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) {
+  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP}) {
     sigdelset(&others, fault);
   }
   pthread_sigmask(SIG_SETMASK, &others, &before);

@@ -194,6 +194,7 @@ constexpr Way kWays[] = {
     {"segfault", SIGSEGV, "crashed: SIGSEGV (address not mapped) at 0x0 in"},
     {"call_nothing", SIGSEGV, "crashed: SIGSEGV (address not mapped) at 0x0 in"},
     {"abort", SIGABRT, "crashed: SIGABRT in thread"},
+    {"abort_blocked", SIGABRT, "crashed: SIGABRT in thread"},  // as the worker has it
     {"bus", SIGBUS, "crashed: SIGBUS (no memory behind the address) at 0x"},
     {"illegal", SIGILL, "crashed: SIGILL (illegal op"},
 #if defined(__x86_64__)  // others divide by zero without a word

@@ -185,6 +185,13 @@ const std::map<std::string_view, std::function<void(const std::string& spool)>>&
       {"call_nothing", [](auto&) { call_nothing(); }},
       {"call_nothing_chained", [](auto&) { call_nothing(); }},
       {"abort", [](auto&) { std::abort(); }},
+      {"abort_blocked",
+       [](auto&) {
+         sigset_t signals;
+         ::sigfillset(&signals);
+         ::pthread_sigmask(SIG_SETMASK, &signals, nullptr);
+         std::abort();
+       }},
       {"division", [](auto&) { zero = 10 / zero; }},
       {"illegal", [](auto&) { __builtin_trap(); }},
       {"bus", [](auto&) { read_behind_the_end_of_a_file(); }},
