@@ -80,15 +80,14 @@ void run(int rounds, const std::vector<std::string>& lines) {
       {"ours",
        [&](int number, const std::string& message) {
          const Field fields[] = {field("user_id", number), field("ip_address", kAddress)};
-         const std::chrono::microseconds time(kStartUs + number);
-         return ours
-             .encode({.level = Level::info,
-                      .message = message,
-                      .logger = kLogger,
-                      .source = {"logins.cc", "log_in", kLine},
-                      .time = std::chrono::system_clock::time_point(time),
-                      .fields = fields})
-             .size();
+         Record record;  // filled in as the spdlog sink does
+         record.level = Level::info;
+         record.message = message;
+         record.logger = kLogger;
+         record.source = {"logins.cc", "log_in", kLine};
+         record.time += std::chrono::microseconds(kStartUs + number);
+         record.fields = fields;
+         return ours.encode(record).size();
        }},
       {"ours anew",
        [&](int number, const std::string& message) {

@@ -59,6 +59,7 @@ class LOG_AGGREGATOR_API JsonWriter {
 
   std::string_view text() const { return buffer_.view(); }  // all of it; valid until the next call
   std::size_t size() const { return buffer_.size(); }       // its length in bytes
+  char* data() { return buffer_.data(); }                   // its first byte, to be overwritten
   void clear() { buffer_.clear(); }                         // begins anew in the same memory
   // Forgets everything after the first `size` bytes, so that a half-written value can be undone.
   void rollback(std::size_t size) { buffer_.truncate(size); }

@@ -1,5 +1,6 @@
 #include "src/base/json_escape.h"
 
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -16,9 +17,8 @@ namespace {
 static_assert(std::endian::native == std::endian::little);
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD in UTF-8
-constexpr std::size_t kWord = sizeof(std::uint64_t);
 
-// Below this the widest step does not pay for its longer tail.
+// Below this the widest lane does not pay for its longer tail.
 [[maybe_unused]] constexpr std::size_t kLongText = 128;
 
 bool is_continuation(unsigned char c) { return (c & 0xC0) == 0x80; }
@@ -52,31 +52,26 @@ Sequence decode(const char* text, const char* end) {
   return {1, false};
 }
 
-char* write_ascii_escape(char* out, unsigned char c) {
+// How a byte of ASCII that does not stand for itself is written.
+struct Escape {
+  char text[7];
+  std::uint8_t length;
+};
+static_assert(sizeof(Escape) == 8);
+
+constexpr auto kEscapes = [] {
   constexpr char kHex[] = "0123456789abcdef";
-  const auto two = [out](char letter) {
-    out[0] = '\\';
-    out[1] = letter;
-    return out + 2;
-  };
-  switch (c) {
-    case '"':
-    case '\\':
-      return two(static_cast<char>(c));
-    case '\n':
-      return two('n');
-    case '\r':
-      return two('r');
-    case '\t':
-      return two('t');
-    default:
-      two('u');
-      out[2] = out[3] = '0';
-      out[4] = kHex[c >> 4];
-      out[5] = kHex[c & 15];
-      return out + 6;
+  std::array<Escape, '\\' + 1> escapes{};
+  for (std::size_t c = 0; c < ' '; ++c) {
+    escapes[c] = {{'\\', 'u', '0', '0', kHex[c >> 4], kHex[c & 15]}, 6};
   }
-}
+  escapes['\n'] = {{'\\', 'n'}, 2};
+  escapes['\r'] = {{'\\', 'r'}, 2};
+  escapes['\t'] = {{'\\', 't'}, 2};
+  escapes['"'] = {{'\\', '"'}, 2};
+  escapes['\\'] = {{'\\', '\\'}, 2};
+  return escapes;
+}();
 
 struct Cursor {
   const char* in;
@@ -86,15 +81,9 @@ struct Cursor {
   std::size_t left() const { return static_cast<std::size_t>(end - in); }
 };
 
-// What `in` points at does not stand for itself, or is beyond ASCII, and so may be what follows.
-void write_special(Cursor& at) {
+// What `in` points at is beyond ASCII, and so may be what follows.
+[[gnu::noinline]] void write_beyond_ascii(Cursor& at) {
   do {
-    const auto c = static_cast<unsigned char>(*at.in);
-    if (c < 0x80) {
-      at.out = write_ascii_escape(at.out, c);
-      ++at.in;
-      return;
-    }
     const Sequence sequence = decode(at.in, at.end);
     const std::string_view character =
         sequence.valid ? std::string_view(at.in, sequence.length) : kReplacement;
@@ -104,101 +93,113 @@ void write_special(Cursor& at) {
   } while (at.in < at.end && static_cast<unsigned char>(*at.in) >= 0x80);
 }
 
-// ---- eight bytes at a time
+// What `in` points at does not stand for itself.
+[[gnu::always_inline]] inline void write_special(Cursor& at) {
+  const auto c = static_cast<unsigned char>(*at.in);
+  if (c >= 0x80) return write_beyond_ascii(at);
+  const Escape& escape = kEscapes[c];
+  std::memcpy(at.out, &escape, sizeof escape);  // in one step, what lies behind the text as well
+  at.out += escape.length;
+  ++at.in;
+}
 
-constexpr std::uint64_t repeat(unsigned char c) { return 0x0101010101010101ULL * c; }
+// ---- lanes: as many bytes as are looked at and copied at once
+//
+// Each says how many bytes stand for themselves, up to the first that does not. Less than a lane
+// has zeros behind it, which do not: load_short() takes a text that is no longer, load_last() the
+// end of one that is.
 
-std::uint64_t load(const char* text) {
+std::uint64_t load_word(const char* text) {
   std::uint64_t word = 0;
   std::memcpy(&word, text, sizeof word);
   return word;
 }
 
-// The high bit of each byte that does not stand for itself: exact for the lowest such byte, which
-// is the one that is asked for.
-std::uint64_t specials(std::uint64_t word) {
-  const std::uint64_t quotes = word ^ repeat('"');
-  const std::uint64_t backslashes = word ^ repeat('\\');
-  const std::uint64_t marks = (quotes - repeat(1)) | (backslashes - repeat(1));
-  return ((((word - repeat(0x20)) | marks) & ~word) | word) & repeat(0x80);
-}
+constexpr std::uint64_t repeat(unsigned char c) { return 0x0101010101010101ULL * c; }
 
-std::size_t lowest_byte(std::uint64_t high_bits) {
-  return static_cast<std::size_t>(std::countr_zero(high_bits)) / 8;
-}
+struct Lane8 {
+  using Bytes = std::uint64_t;
+  static constexpr std::size_t kBytes = 8;
 
-// The bits of the first `bytes` bytes.
-std::uint64_t low_bytes(std::size_t bytes) { return (std::uint64_t{1} << (8 * bytes)) - 1; }
+  static Bytes load(const char* text) { return load_word(text); }
+  static void store(char* out, Bytes bytes) { std::memcpy(out, &bytes, sizeof bytes); }
 
-// Less than a word from its two ends, which may overlap.
-std::uint64_t load_short(const char* text, std::size_t bytes) {
-  if (bytes >= 4) {
-    std::uint32_t first = 0;
-    std::uint32_t last = 0;
-    std::memcpy(&first, text, 4);
-    std::memcpy(&last, text + bytes - 4, 4);
-    return first | static_cast<std::uint64_t>(last) << (8 * (bytes - 4));
+  static Bytes load_last(const char* end, std::size_t count) {
+    return load_word(end - kBytes) >> (8 * (kBytes - count));
   }
-  const auto byte = [text](std::size_t i) {
-    return static_cast<std::uint64_t>(static_cast<unsigned char>(text[i])) << (8 * i);
-  };
-  return bytes == 0 ? 0 : byte(0) | byte(bytes / 2) | byte(bytes - 1);
-}
-
-// What is left when no further step fits: a word, too, as `out` has room for it.
-void escape_tail(Cursor& at) {
-  while (at.in < at.end) {
-    const std::size_t left = at.left();
-    const std::uint64_t word = load_short(at.in, left);
-    std::memcpy(at.out, &word, sizeof word);
-    const std::uint64_t found = specials(word) & low_bytes(left);
-    const std::size_t plain = found == 0 ? left : lowest_byte(found);
-    at.in += plain;
-    at.out += plain;
-    if (found != 0) write_special(at);
+  // From its two ends, which may overlap.
+  static Bytes load_short(const char* text, std::size_t count) {
+    if (count >= 4) {
+      std::uint32_t first = 0;
+      std::uint32_t last = 0;
+      std::memcpy(&first, text, 4);
+      std::memcpy(&last, text + count - 4, 4);
+      return first | static_cast<std::uint64_t>(last) << (8 * (count - 4));
+    }
+    const auto byte = [text](std::size_t i) {
+      return static_cast<std::uint64_t>(static_cast<unsigned char>(text[i])) << (8 * i);
+    };
+    return count == 0 ? 0 : byte(0) | byte(count / 2) | byte(count - 1);
   }
-}
 
-// A text of less than a word, or of one to two, as most names and arguments are, from its two ends.
-// Null, and nothing to go by, where a byte does not stand for itself.
-char* copy_less_than_word(char* out, std::string_view text) {
-  const std::uint64_t word = load_short(text.data(), text.size());
-  std::memcpy(out, &word, sizeof word);
-  return (specials(word) & low_bytes(text.size())) == 0 ? out + text.size() : nullptr;
-}
-
-char* copy_up_to_two_words(char* out, std::string_view text) {
-  const std::uint64_t first = load(text.data());
-  const std::uint64_t last = load(text.data() + text.size() - kWord);
-  if ((specials(first) | specials(last)) != 0) return nullptr;
-  std::memcpy(out, &first, sizeof first);
-  std::memcpy(out + text.size() - kWord, &last, sizeof last);
-  return out + text.size();
-}
-
-void escape_words(Cursor& at) {
-  while (at.left() >= kWord) {
-    const std::uint64_t word = load(at.in);
-    std::memcpy(at.out, &word, sizeof word);
-    const std::uint64_t found = specials(word);
-    const std::size_t plain = found == 0 ? kWord : lowest_byte(found);
-    at.in += plain;
-    at.out += plain;
-    if (found != 0) write_special(at);
+  // The high bit of each byte that does not stand for itself: exact for the lowest such byte, which
+  // is the one that is asked for.
+  static Bytes specials(Bytes bytes) {
+    const Bytes quotes = bytes ^ repeat('"');
+    const Bytes backslashes = bytes ^ repeat('\\');
+    const Bytes marks = (quotes - repeat(1)) | (backslashes - repeat(1));
+    return ((((bytes - repeat(0x20)) | marks) & ~bytes) | bytes) & repeat(0x80);
   }
-  escape_tail(at);
+  static std::size_t plain(Bytes bytes) {
+    const Bytes found = specials(bytes);
+    return found == 0 ? kBytes : static_cast<std::size_t>(std::countr_zero(found)) / 8;
+  }
+};
+
+#if defined(__x86_64__) || defined(__aarch64__)
+
+// Sixteen bytes in two registers, for what is not whole.
+struct Words {
+  std::uint64_t low, high;
+};
+
+Words last_words(const char* end, std::size_t count) {
+  __extension__ using Wide = unsigned __int128;
+  Wide words = 0;
+  std::memcpy(&words, end - sizeof words, sizeof words);
+  words >>= 8 * (sizeof words - count);
+  return {static_cast<std::uint64_t>(words), static_cast<std::uint64_t>(words >> 64)};
 }
 
-// ---- sixteen and more: a Lane loads, stores and says where the first special byte is
+Words short_words(const char* text, std::size_t count) {
+  constexpr std::size_t kWord = sizeof(std::uint64_t);
+  if (count < kWord) return {Lane8::load_short(text, count), 0};
+  const std::uint64_t last = load_word(text + count - kWord);
+  return {load_word(text), last >> 8 >> (8 * (2 * kWord - 1 - count))};
+}
+
+#endif
 
 #if defined(__x86_64__)
 
 struct Lane16 {
+  using Bytes = __m128i;
   static constexpr std::size_t kBytes = 16;
-  // The first byte that does not stand for itself; kBytes: none.
-  static std::size_t copy(const char* in, char* out) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(in));
+
+  static Bytes load(const char* text) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(text));
+  }
+  static void store(char* out, Bytes bytes) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
+  }
+  static Bytes load_last(const char* end, std::size_t count) { return of(last_words(end, count)); }
+  static Bytes load_short(const char* text, std::size_t count) {
+    return of(short_words(text, count));
+  }
+  static Bytes of(Words words) {
+    return _mm_set_epi64x(static_cast<long long>(words.high), static_cast<long long>(words.low));
+  }
+  static std::size_t plain(Bytes bytes) {
     // Signed: what is beyond ASCII is below zero, and so below a blank.
     const __m128i control = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));
     const __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
@@ -209,27 +210,26 @@ struct Lane16 {
   }
 };
 
-struct Lane32 {
-  static constexpr std::size_t kBytes = 32;
-  __attribute__((target("avx2"))) static std::size_t copy(const char* in, char* out) {
-    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), bytes);
-    const __m256i control = _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), bytes);
-    const __m256i quote = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('"'));
-    const __m256i backslash = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('\\'));
-    const auto found = static_cast<unsigned>(
-        _mm256_movemask_epi8(_mm256_or_si256(control, _mm256_or_si256(quote, backslash))));
-    return found == 0 ? kBytes : static_cast<std::size_t>(std::countr_zero(found));
-  }
-};
-
 #elif defined(__aarch64__)
 
 struct Lane16 {
+  using Bytes = uint8x16_t;
   static constexpr std::size_t kBytes = 16;
-  static std::size_t copy(const char* in, char* out) {
-    const uint8x16_t bytes = vld1q_u8(reinterpret_cast<const std::uint8_t*>(in));
+
+  static Bytes load(const char* text) {
+    return vld1q_u8(reinterpret_cast<const std::uint8_t*>(text));
+  }
+  static void store(char* out, Bytes bytes) {
     vst1q_u8(reinterpret_cast<std::uint8_t*>(out), bytes);
+  }
+  static Bytes load_last(const char* end, std::size_t count) { return of(last_words(end, count)); }
+  static Bytes load_short(const char* text, std::size_t count) {
+    return of(short_words(text, count));
+  }
+  static Bytes of(Words words) {
+    return vcombine_u8(vcreate_u8(words.low), vcreate_u8(words.high));
+  }
+  static std::size_t plain(Bytes bytes) {
     const uint8x16_t outside =
         vorrq_u8(vcltq_u8(bytes, vdupq_n_u8(0x20)), vcgeq_u8(bytes, vdupq_n_u8(0x80)));
     const uint8x16_t marks =
@@ -241,87 +241,112 @@ struct Lane16 {
   }
 };
 
+#else
+
+using Lane16 = Lane8;
+
 #endif
 
-#if defined(__x86_64__) || defined(__aarch64__)
-// Copies what stands for itself, of a text of a lane or more, up to the first byte that does not.
-// The last lane overlaps the one before: what it writes once more is the same.
-void copy_lanes16(Cursor& at) {
-  while (at.left() >= Lane16::kBytes) {
-    const std::size_t plain = Lane16::copy(at.in, at.out);
-    at.in += plain;
-    at.out += plain;
-    if (plain < Lane16::kBytes) return;
+// ---- the loop
+
+// A text of up to two words, as most names and arguments are, without one. Null, and nothing to go
+// by, where a byte does not stand for itself.
+char* copy_short(char* out, std::string_view text) {
+  if (text.size() < Lane8::kBytes) {
+    const Lane8::Bytes bytes = Lane8::load_short(text.data(), text.size());
+    Lane8::store(out, bytes);
+    return Lane8::plain(bytes) == text.size() ? out + text.size() : nullptr;
   }
-  const std::size_t known = Lane16::kBytes - at.left();
-  const std::size_t plain = Lane16::copy(at.in - known, at.out - known) - known;
+  const std::size_t last_at = text.size() - Lane8::kBytes;
+  const Lane8::Bytes first = Lane8::load(text.data());
+  const Lane8::Bytes last = Lane8::load(text.data() + last_at);
+  if ((Lane8::specials(first) | Lane8::specials(last)) != 0) return nullptr;
+  Lane8::store(out, first);
+  Lane8::store(out + last_at, last);
+  return out + text.size();
+}
+
+// Of `count` bytes, writes those that stand for themselves, up to and with the first that does not.
+template <typename Lane>
+void step(Cursor& at, typename Lane::Bytes bytes, std::size_t count) {
+  Lane::store(at.out, bytes);
+  const std::size_t plain = Lane::plain(bytes);
   at.in += plain;
   at.out += plain;
+  if (plain < count) write_special(at);
 }
 
-void escape_by_16(Cursor& at) {
-  while (at.left() >= Lane16::kBytes) {
-    copy_lanes16(at);
-    if (at.left() == 0) return;
-    write_special(at);
-  }
-  escape_words(at);
-}
-#endif
-
-#if defined(__x86_64__)
-__attribute__((target("avx2"))) void escape_by_32(Cursor& at) {
-  while (at.left() >= Lane32::kBytes) {
-    const std::size_t plain = Lane32::copy(at.in, at.out);
-    at.in += plain;
-    at.out += plain;
-    if (plain < Lane32::kBytes) write_special(at);
-  }
-  escape_by_16(at);
+template <typename Lane>
+void escape_whole_lanes(Cursor& at) {
+  while (at.left() >= Lane::kBytes) step<Lane>(at, Lane::load(at.in), Lane::kBytes);
 }
 
-#endif
+// The rest of a text of a lane or more.
+template <typename Lane>
+void escape_rest(Cursor& at) {
+  while (at.in < at.end) step<Lane>(at, Lane::load_last(at.end, at.left()), at.left());
+}
 
-template <void (*Escape)(Cursor&)>
-char* run(char* out, std::string_view utf8) {
+template <typename Lane>
+char* escape(char* out, std::string_view utf8) {
   Cursor at{utf8.data(), utf8.data() + utf8.size(), out};
-  Escape(at);
+  if (utf8.size() < Lane::kBytes) {
+    while (at.in < at.end) step<Lane>(at, Lane::load_short(at.in, at.left()), at.left());
+  } else {
+    escape_whole_lanes<Lane>(at);
+    escape_rest<Lane>(at);
+  }
   return at.out;
 }
 
-bool has_wide_steps() {
 #if defined(__x86_64__)
-  return __builtin_cpu_supports("avx2") != 0;
-#else
-  return false;
-#endif
+
+__attribute__((target("avx2"))) char* escape_by_32(char* out, std::string_view utf8) {
+  constexpr std::size_t kBytes = 32;
+  if (utf8.size() < kBytes) return escape<Lane16>(out, utf8);
+  Cursor at{utf8.data(), utf8.data() + utf8.size(), out};
+  while (at.left() >= kBytes) {
+    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at.in));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(at.out), bytes);
+    const __m256i control = _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), bytes);
+    const __m256i quote = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('"'));
+    const __m256i backslash = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('\\'));
+    const auto found = static_cast<unsigned>(
+        _mm256_movemask_epi8(_mm256_or_si256(control, _mm256_or_si256(quote, backslash))));
+    const std::size_t plain =
+        found == 0 ? kBytes : static_cast<std::size_t>(std::countr_zero(found));
+    at.in += plain;
+    at.out += plain;
+    if (plain < kBytes) write_special(at);
+  }
+  escape_whole_lanes<Lane16>(at);
+  escape_rest<Lane16>(at);
+  return at.out;
 }
+
+bool has_wide_lanes() { return __builtin_cpu_supports("avx2") != 0; }
+
+#endif
 
 }  // namespace
 
 char* write_json_escaped(char* out, std::string_view utf8) {
-  if (utf8.size() <= 2 * kWord) {
-    char* const end =
-        utf8.size() < kWord ? copy_less_than_word(out, utf8) : copy_up_to_two_words(out, utf8);
-    if (end != nullptr) return end;
+  if (utf8.size() <= 2 * Lane8::kBytes) {
+    if (char* const end = copy_short(out, utf8); end != nullptr) return end;
   }
 #if defined(__x86_64__)
-  if (utf8.size() >= kLongText && has_wide_steps()) return run<escape_by_32>(out, utf8);
-  return run<escape_by_16>(out, utf8);
-#elif defined(__aarch64__)
-  return run<escape_by_16>(out, utf8);
-#else
-  return run<escape_words>(out, utf8);
+  if (utf8.size() >= kLongText && has_wide_lanes()) return escape_by_32(out, utf8);
 #endif
+  return escape<Lane16>(out, utf8);
 }
 
 std::vector<JsonEscaper> json_escapers() {
-  std::vector<JsonEscaper> all{{8, run<escape_words>}};
+  std::vector<JsonEscaper> all{{Lane8::kBytes, escape<Lane8>}};
 #if defined(__x86_64__) || defined(__aarch64__)
-  all.push_back({16, run<escape_by_16>});
+  all.push_back({Lane16::kBytes, escape<Lane16>});
 #endif
 #if defined(__x86_64__)
-  if (has_wide_steps()) all.push_back({32, run<escape_by_32>});
+  if (has_wide_lanes()) all.push_back({32, escape_by_32});
 #endif
   return all;
 }

@@ -75,9 +75,9 @@ TEST_P(JsonEscapeTest, a_character_that_the_end_cuts_off_is_replaced) {
   EXPECT_EQ(escape_with(GetParam(), before + "\xE2\x82"), before + "\xEF\xBF\xBD\xEF\xBF\xBD");
 }
 
-INSTANTIATE_TEST_SUITE_P(steps, JsonEscapeTest, ::testing::ValuesIn(json_escapers()),
+INSTANTIATE_TEST_SUITE_P(lanes, JsonEscapeTest, ::testing::ValuesIn(json_escapers()),
                          [](const auto& tested) {
-                           return "of_" + std::to_string(tested.param.step_bytes) + "_bytes";
+                           return "of_" + std::to_string(tested.param.lane_bytes) + "_bytes";
                          });
 
 }  // namespace

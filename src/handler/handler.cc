@@ -168,7 +168,7 @@ class LOG_AGGREGATOR_HIDDEN Handler::Impl final : public Backend, private ForkAw
  private:
   // Null where there was no memory for one; asking again may help.
   Pipeline* current() EXCLUDES(worker_mutex_);
-  Pipeline* make_pipeline() EXCLUDES(worker_mutex_);
+  [[gnu::cold]] Pipeline* make_pipeline() EXCLUDES(worker_mutex_);
   Status watch_for_crashes() REQUIRES(worker_mutex_);
   void tell_of_missing_crash_handler() EXCLUDES(worker_mutex_);
   bool end(std::optional<milliseconds> timeout) EXCLUDES(worker_mutex_);

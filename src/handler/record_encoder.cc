@@ -13,6 +13,7 @@
 #include <new>
 
 #include "src/base/exception_text.h"
+#include "src/base/same_text.h"
 
 namespace log_aggregator {
 namespace {
@@ -129,7 +130,7 @@ void write_field(JsonWriter& json, const Field& field) {
 // is not to be expected.
 bool RecordEncoder::Site::is(const SourceLocation& other, std::string_view other_logger) const {
   return source.file == other.file && source.line == other.line &&
-         source.function == other.function && !json.empty() && logger == other_logger &&
+         source.function == other.function && !json.empty() && same_text(logger, other_logger) &&
          (other.file == nullptr || std::strcmp(file.c_str(), other.file) == 0);
 }
 
@@ -156,23 +157,24 @@ void RecordEncoder::begin(const Record& record) {
   }
   const bool own = record.thread == 0 || record.thread == thread_id_;
   const bool stranger = !own || !record.thread_name.empty();
-  if (!stranger && site.identity != identity_) {
-    site.with_identity = site.json + identity_json_;
-    site.identity = identity_;
-  }
-  std::string unusual;
-  std::string_view level = record.level_name.empty() ? name_of(record.level) : record.level_name;
-  if (level.empty()) level = unusual = "Level " + std::to_string(static_cast<int>(record.level));
-  writer_.begin(unix_microseconds(record.time), level, record.message,
+  if (!stranger && site.identity != identity_) add_identity(site);
+  writer_.begin(unix_microseconds(record.time), level_name_of(record), record.message,
                 stranger ? site.json : site.with_identity);
   if (stranger) write_stranger(record);
 }
 
-std::string_view RecordEncoder::name_of(Level level) const {
+std::string_view RecordEncoder::level_name_of(const Record& record) {
+  if (!record.level_name.empty()) return record.level_name;
   for (const auto& [number, name] : level_names_) {
-    if (number == static_cast<int>(level)) return name;
+    if (number == static_cast<int>(record.level)) return name;
   }
-  return level_name(level);
+  const std::string_view usual = level_name(record.level);
+  return usual.empty() ? unusual_level_name(record.level) : usual;
+}
+
+std::string_view RecordEncoder::unusual_level_name(Level level) {
+  unusual_level_name_ = "Level " + std::to_string(static_cast<int>(level));
+  return unusual_level_name_;
 }
 
 void RecordEncoder::trim() {
@@ -183,8 +185,11 @@ RecordEncoder::Site& RecordEncoder::site_of(const SourceLocation& source, std::s
   constexpr int kFewZeros = 4;
   const auto address = reinterpret_cast<std::uintptr_t>(source.file) >> kFewZeros;
   Site& site = (*sites_)[(address ^ source.line) % kSites];
-  if (site.is(source, logger)) return site;
+  if (!site.is(source, logger)) renew(site, source, logger);
+  return site;
+}
 
+void RecordEncoder::renew(Site& site, const SourceLocation& source, std::string_view logger) {
   JsonWriter json;
   json.member("host_process", logger);
   json.member("logger_name", logger);
@@ -202,7 +207,6 @@ RecordEncoder::Site& RecordEncoder::site_of(const SourceLocation& source, std::s
   site.source = source;
   site.identity = 0;
   site.json = "\"," + std::string(json.text());
-  return site;
 }
 
 void RecordEncoder::renew_identity(std::uint64_t identity) {
@@ -212,6 +216,11 @@ void RecordEncoder::renew_identity(std::uint64_t identity) {
   json.member("threadName", thread_name());
   identity_json_ = "," + std::string(json.text());
   identity_ = identity;
+}
+
+void RecordEncoder::add_identity(Site& site) {
+  site.with_identity = site.json + identity_json_;
+  site.identity = identity_;
 }
 
 // Of a thread that is not the one that encodes, or has another name in this record.
@@ -245,10 +254,15 @@ struct Encoders {
   std::array<Slot, kEncoders> slots;
   std::size_t next = 0;
 
+  // Null where it is in use.
   Slot* slot_of(const RecordEncoder::Common& common) {
     for (Slot& slot : slots) {
       if (slot.id == common.id) return slot.in_use ? nullptr : &slot;
     }
+    return make_slot(common);
+  }
+
+  [[gnu::cold]] Slot* make_slot(const RecordEncoder::Common& common) {
     Slot& slot = slots[next];
     if (slot.in_use) return nullptr;
     slot.encoder = std::make_unique<RecordEncoder>(common);
@@ -271,18 +285,18 @@ struct Owner {
   void make() { encoders = new Encoders; }
 };
 
-Encoders* encoders_of_thread() {
-  if (encoders == nullptr && !ending) {
-    thread_local Owner owner;
-    owner.make();
-  }
+// Null where the thread is ending.
+[[gnu::cold]] Encoders* make_encoders() {
+  if (ending) return nullptr;
+  thread_local Owner owner;
+  owner.make();
   return encoders;
 }
 
 }  // namespace
 
 BorrowedEncoder::BorrowedEncoder(const RecordEncoder::Common& common) {
-  Encoders* const own = encoders_of_thread();
+  Encoders* const own = encoders != nullptr ? encoders : make_encoders();
   if (Encoders::Slot* const slot = own == nullptr ? nullptr : own->slot_of(common)) {
     encoder_ = slot->encoder.get();
     in_use_ = &slot->in_use;

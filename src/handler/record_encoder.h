@@ -51,10 +51,15 @@ class RecordEncoder {
 
   void begin(const Record& record);
   Site& site_of(const SourceLocation& source, std::string_view logger);
-  void renew_identity(std::uint64_t identity);
+  std::string_view level_name_of(const Record& record);
   void write_stranger(const Record& record);
-  std::string_view name_of(Level level) const;
   void write_extra(const Record& record);
+
+  // What the next records find kept. Seldom called: out of the way of those that are.
+  [[gnu::cold]] void renew(Site& site, const SourceLocation& source, std::string_view logger);
+  [[gnu::cold]] void add_identity(Site& site);
+  [[gnu::cold]] void renew_identity(std::uint64_t identity);
+  [[gnu::cold]] std::string_view unusual_level_name(Level level);
 
   static constexpr std::size_t kSites = 256;
 
@@ -66,6 +71,7 @@ class RecordEncoder {
   std::uint64_t identity_ = 0;  // another number whenever what follows is another
   std::uint64_t thread_id_ = 0;
   std::string identity_json_;
+  std::string unusual_level_name_;
 };
 
 // The calling thread's encoder of a handler for as long as one record takes. Where that is in use

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "src/base/same_text.h"
 #include "src/base/time_text.h"
 
 namespace log_aggregator {
@@ -60,6 +61,7 @@ void RecordWriter::begin(std::int64_t unix_microseconds, std::string_view level)
   std::string_view head = head_at(unix_microseconds, level);
   head.remove_suffix(kMessage.size());
   json_.verbatim(head);
+  write_microseconds();
 }
 
 void RecordWriter::begin(std::int64_t unix_microseconds, std::string_view level,
@@ -67,9 +69,10 @@ void RecordWriter::begin(std::int64_t unix_microseconds, std::string_view level,
   const std::string_view head = head_at(unix_microseconds, level);
   message_.begin = head.size();
   message_.end = head.size() + json_.escaped_between(head, message.substr(0, max_bytes_), rest);
+  write_microseconds();
 }
 
-// What a record begins with at that time, up to its message's text.
+// What a record begins with in the second of that time, up to its message's text.
 std::string_view RecordWriter::head_at(std::int64_t unix_microseconds, std::string_view level) {
   constexpr std::int64_t kMicrosecondsPerSecond = 1'000'000;
   std::int64_t second = unix_microseconds / kMicrosecondsPerSecond;
@@ -79,23 +82,31 @@ std::string_view RecordWriter::head_at(std::int64_t unix_microseconds, std::stri
     --second;
   }
   Head& head = head_of(level);
-  char* const timestamp = head.json.data() + kTimestampAt;
-  if (second == head.second) {
-    format_microseconds(static_cast<int>(microseconds), timestamp);
-  } else {
-    format_timestamp(unix_microseconds, timestamp);
+  if (second != head.second) {
+    format_timestamp(unix_microseconds, head.json.data() + kTimestampAt);
     head.second = second;
   }
   reset();
   begun_ = true;
   begun_at_ = unix_microseconds;
+  microseconds_ = static_cast<int>(microseconds);
   return head.json;
+}
+
+// Not into the head: the processor lets a copy wait for what was written just before into what is
+// copied.
+void RecordWriter::write_microseconds() {
+  format_microseconds(microseconds_, json_.data() + kTimestampAt);
 }
 
 RecordWriter::Head& RecordWriter::head_of(std::string_view level) {
   for (Head& head : heads_) {
-    if (head.level == level && !head.json.empty()) return head;
+    if (same_text(head.level, level) && !head.json.empty()) return head;
   }
+  return make_head(level);
+}
+
+RecordWriter::Head& RecordWriter::make_head(std::string_view level) {
   JsonWriter json;
   json.begin_object();
   json.key("timestamp");

@@ -98,11 +98,13 @@ class RecordWriter {
 
   void append_long_message(std::string_view utf8);
   Head& head_of(std::string_view level);
+  [[gnu::cold]] Head& make_head(std::string_view level);
   std::string_view head_at(std::int64_t unix_microseconds, std::string_view level);
+  void write_microseconds();
   void begin_part(std::string_view opening, Part& part);
   void end_part(Part& part);
   void text_part(std::string_view opening, std::string_view utf8, Part& part);
-  std::string_view cut();
+  [[gnu::cold]] std::string_view cut();
   void cut_text(Part& part);
   void cut_extra();
   void shift_parts(std::size_t from, std::size_t removed);
@@ -115,6 +117,7 @@ class RecordWriter {
   std::size_t next_head_ = 0;  // to be given to another level
   bool begun_ = false;         // by begin(), at that time; else by reset()
   std::int64_t begun_at_ = 0;
+  int microseconds_ = 0;  // of it
 };
 
 // "host":"...","service":"..." as RecordWriter's constructor takes it.
