@@ -109,23 +109,21 @@ struct Cursor {
 // has zeros behind it, which do not: load_short() takes a text that is no longer, load_last() the
 // end of one that is.
 
-std::uint64_t load_word(const char* text) {
-  std::uint64_t word = 0;
-  std::memcpy(&word, text, sizeof word);
-  return word;
-}
-
 constexpr std::uint64_t repeat(unsigned char c) { return 0x0101010101010101ULL * c; }
 
 struct Lane8 {
   using Bytes = std::uint64_t;
   static constexpr std::size_t kBytes = 8;
 
-  static Bytes load(const char* text) { return load_word(text); }
+  static Bytes load(const char* text) {
+    Bytes bytes = 0;
+    std::memcpy(&bytes, text, sizeof bytes);
+    return bytes;
+  }
   static void store(char* out, Bytes bytes) { std::memcpy(out, &bytes, sizeof bytes); }
 
   static Bytes load_last(const char* end, std::size_t count) {
-    return load_word(end - kBytes) >> (8 * (kBytes - count));
+    return load(end - kBytes) >> (8 * (kBytes - count));
   }
   // From its two ends, which may overlap.
   static Bytes load_short(const char* text, std::size_t count) {
@@ -172,10 +170,9 @@ Words last_words(const char* end, std::size_t count) {
 }
 
 Words short_words(const char* text, std::size_t count) {
-  constexpr std::size_t kWord = sizeof(std::uint64_t);
-  if (count < kWord) return {Lane8::load_short(text, count), 0};
-  const std::uint64_t last = load_word(text + count - kWord);
-  return {load_word(text), last >> 8 >> (8 * (2 * kWord - 1 - count))};
+  if (count < Lane8::kBytes) return {Lane8::load_short(text, count), 0};
+  const std::uint64_t last = Lane8::load(text + count - Lane8::kBytes);
+  return {Lane8::load(text), last >> 8 >> (8 * (2 * Lane8::kBytes - 1 - count))};
 }
 
 #endif
@@ -277,33 +274,22 @@ void step(Cursor& at, typename Lane::Bytes bytes, std::size_t count) {
 }
 
 template <typename Lane>
-void escape_whole_lanes(Cursor& at) {
-  while (at.left() >= Lane::kBytes) step<Lane>(at, Lane::load(at.in), Lane::kBytes);
-}
-
-// The rest of a text of a lane or more.
-template <typename Lane>
-void escape_rest(Cursor& at) {
-  while (at.in < at.end) step<Lane>(at, Lane::load_last(at.end, at.left()), at.left());
-}
-
-template <typename Lane>
 char* escape(char* out, std::string_view utf8) {
   Cursor at{utf8.data(), utf8.data() + utf8.size(), out};
   if (utf8.size() < Lane::kBytes) {
     while (at.in < at.end) step<Lane>(at, Lane::load_short(at.in, at.left()), at.left());
-  } else {
-    escape_whole_lanes<Lane>(at);
-    escape_rest<Lane>(at);
+    return at.out;
   }
+  while (at.left() >= Lane::kBytes) step<Lane>(at, Lane::load(at.in), Lane::kBytes);
+  while (at.in < at.end) step<Lane>(at, Lane::load_last(at.end, at.left()), at.left());
   return at.out;
 }
 
 #if defined(__x86_64__)
 
+// A loop of its own, as step() is compiled for every processor.
 __attribute__((target("avx2"))) char* escape_by_32(char* out, std::string_view utf8) {
   constexpr std::size_t kBytes = 32;
-  if (utf8.size() < kBytes) return escape<Lane16>(out, utf8);
   Cursor at{utf8.data(), utf8.data() + utf8.size(), out};
   while (at.left() >= kBytes) {
     const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at.in));
@@ -319,9 +305,7 @@ __attribute__((target("avx2"))) char* escape_by_32(char* out, std::string_view u
     at.out += plain;
     if (plain < kBytes) write_special(at);
   }
-  escape_whole_lanes<Lane16>(at);
-  escape_rest<Lane16>(at);
-  return at.out;
+  return escape<Lane16>(at.out, {at.in, at.left()});
 }
 
 bool has_wide_lanes() { return __builtin_cpu_supports("avx2") != 0; }

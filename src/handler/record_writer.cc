@@ -34,6 +34,13 @@ std::size_t cut_boundary(std::string_view escaped, std::size_t length) {
   return length;
 }
 
+// What is beyond the last whole second.
+int microseconds_of(std::int64_t unix_microseconds) {
+  constexpr int kMicrosecondsPerSecond = 1'000'000;
+  const auto rest = static_cast<int>(unix_microseconds % kMicrosecondsPerSecond);
+  return rest < 0 ? rest + kMicrosecondsPerSecond : rest;
+}
+
 std::int64_t unix_microseconds_now() {
   return std::chrono::duration_cast<std::chrono::microseconds>(
              std::chrono::system_clock::now().time_since_epoch())
@@ -74,29 +81,22 @@ void RecordWriter::begin(std::int64_t unix_microseconds, std::string_view level,
 
 // What a record begins with in the second of that time, up to its message's text.
 std::string_view RecordWriter::head_at(std::int64_t unix_microseconds, std::string_view level) {
-  constexpr std::int64_t kMicrosecondsPerSecond = 1'000'000;
-  std::int64_t second = unix_microseconds / kMicrosecondsPerSecond;
-  std::int64_t microseconds = unix_microseconds % kMicrosecondsPerSecond;
-  if (microseconds < 0) {
-    microseconds += kMicrosecondsPerSecond;
-    --second;
-  }
-  Head& head = head_of(level);
-  if (second != head.second) {
-    format_timestamp(unix_microseconds, head.json.data() + kTimestampAt);
-    head.second = second;
-  }
   reset();
   begun_ = true;
-  begun_at_ = unix_microseconds;
-  microseconds_ = static_cast<int>(microseconds);
+  begun_at_ = std::clamp(unix_microseconds, kFirstTimestampUs, kLastTimestampUs);
+  Head& head = head_of(level);
+  const std::int64_t second = begun_at_ - microseconds_of(begun_at_);
+  if (second != head.second) {
+    format_timestamp(second, head.json.data() + kTimestampAt);
+    head.second = second;
+  }
   return head.json;
 }
 
 // Not into the head: the processor lets a copy wait for what was written just before into what is
 // copied.
 void RecordWriter::write_microseconds() {
-  format_microseconds(microseconds_, json_.data() + kTimestampAt);
+  format_microseconds(microseconds_of(begun_at_), json_.data() + kTimestampAt);
 }
 
 RecordWriter::Head& RecordWriter::head_of(std::string_view level) {

@@ -93,7 +93,7 @@ class RecordWriter {
   struct Head {
     std::string level;
     std::string json;
-    std::int64_t second = INT64_MIN;  // of the timestamp in it
+    std::int64_t second = INT64_MIN;  // of the timestamp in it, in microseconds
   };
 
   void append_long_message(std::string_view utf8);
@@ -117,7 +117,6 @@ class RecordWriter {
   std::size_t next_head_ = 0;  // to be given to another level
   bool begun_ = false;         // by begin(), at that time; else by reset()
   std::int64_t begun_at_ = 0;
-  int microseconds_ = 0;  // of it
 };
 
 // "host":"...","service":"..." as RecordWriter's constructor takes it.

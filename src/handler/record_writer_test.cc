@@ -112,6 +112,15 @@ TEST_F(RecordWriterTest, a_first_record_just_before_the_epoch_has_its_timestamp)
 
 // ---- cutting
 
+TEST_F(RecordWriterTest, times_beyond_the_last_year_become_its_last_microsecond_each_time) {
+  for (const std::int64_t beyond : {INT64_MAX, INT64_MAX - 1}) {
+    writer().begin(beyond, "INFO");
+    EXPECT_EQ(member(writer().finish(), "timestamp"), "9999-12-31T23:59:59.999999+00:00");
+  }
+  writer().begin(INT64_MIN, "INFO");
+  EXPECT_EQ(member(writer().finish(), "timestamp"), "0001-01-01T00:00:00.000000+00:00");
+}
+
 TEST_F(RecordWriterTest, a_record_of_just_the_limit_is_not_cut) {
   const auto length = [this](std::size_t message_bytes) {
     writer().begin(kTime, "INFO");
