@@ -140,7 +140,7 @@ class Counter(threading.Thread):
             self.shown += text.count(b'\ndata: {"id":', 0, whole)
             for count in re.findall(rb'\ndata: \{"missed":(\d+)', text[:whole]):
                 self.missed += int(count)
-            ended = b"needle end" in text
+            ended = b"needle end" in text[:whole]
             text = text[whole:]
         self.stream.close()
 

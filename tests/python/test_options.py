@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import logging
@@ -360,9 +361,20 @@ def test_segment_bytes_is_the_size_of_a_file(
     logger.addHandler(make_handler(spool_dir=tmp_path / "spool", segment_bytes=segment_bytes))
     for _ in range(1000):
         logger.info("x" * 500)
-    sizes = {path.stat().st_size for path in (tmp_path / "spool").rglob("*.segment")}
-    assert sizes == {segment_bytes}
+    deadline = time.monotonic() + 20
+    while file_sizes(tmp_path / "spool") != {segment_bytes} and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert file_sizes(tmp_path / "spool") == {segment_bytes}
     log_api.recover()
+
+
+def file_sizes(spool):
+    """Of the segments, which the worker may be making or renaming meanwhile."""
+    sizes = set()
+    for path in spool.rglob("*.segment"):
+        with contextlib.suppress(FileNotFoundError):
+            sizes.add(path.stat().st_size)
+    return sizes
 
 
 def test_durability_power_syncs_every_sync_interval(log_api, make_handler, logger, tmp_path):
