@@ -155,10 +155,10 @@ Tails::~Tails() {
 }
 
 std::shared_ptr<HttpStream> Tails::open(Selection selection, std::optional<std::int64_t> after) {
-  // A record that is not there yet is of another store: this one was made anew. Who has seen the
-  // newest one may be ahead of us.
+  // The newest one: shown_id_ may be behind what senders know to be stored. A record that is not
+  // there yet is of another store: this one was made anew.
   const auto last_id = store_.last_id();
-  if (after && last_id.ok()) after = std::min(*after, last_id.value());
+  if (last_id.ok()) after = std::min(after.value_or(last_id.value()), last_id.value());
   MutexLock lock(mutex_);
   if (count_ >= limits_.max_tails) return nullptr;
   auto tail =

@@ -122,6 +122,15 @@ TEST_F(TailsTest, ShowsWhatIsStoredFromNowOn) {
             "id: 2\n\nid: 3\ndata: {\"id\":3,\"message\":\"after 1\"}\n\n");
 }
 
+TEST_F(TailsTest, ShowsNothingThatWasStoredBeforeItWasOpened) {
+  start();
+  for (int i = 1; i <= 300; ++i) {  // of many, some are opened before others were shown the record
+    append("before");
+    Client client(tails_->open({}, {}));
+    ASSERT_THAT(client.read_until("\n\n"), StartsWith("id: " + std::to_string(i) + "\n\n"));
+  }
+}
+
 TEST_F(TailsTest, BeginsAfterARecordThatIsNamed) {
   start();
   append("old", 5);
