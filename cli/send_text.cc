@@ -6,6 +6,7 @@
 
 #include "cli/spool_text.h"
 #include "cli/terminal_text.h"
+#include "src/base/text.h"
 
 namespace log_aggregator::cli {
 
@@ -42,12 +43,9 @@ std::string time_left_text(const SendProgress& progress, std::uint64_t bytes_per
   return text;
 }
 
-// Whole characters of UTF-8.
 std::string shortened(std::string text) {
   if (text.size() <= kLongestName) return text;
-  std::size_t size = kLongestName;
-  while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xc0U) == 0x80) --size;
-  return text.substr(0, size) + "…";
+  return std::string(start_of(text, kLongestName)) + "…";
 }
 
 }  // namespace

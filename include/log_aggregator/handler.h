@@ -15,10 +15,11 @@
 // was called on the handler's own thread, the child ends, with status 0, when the callback returns.
 //
 // Every method may be called from any thread, at any time, also while the handler closes. Nothing
-// throws, prints (but through Options::report) or aborts. Creating a handler opens no socket and
-// starts no thread: the one worker thread starts at the first record. What happens when the queue
-// is full is Options::overflow; every record that does not arrive is counted in stats() and
-// reported.
+// throws (but stats(), where there is no memory for its text), prints (but through Options::report)
+// or aborts; a thread that is cancelled (pthread_cancel(3)) is so when the method returns. Creating
+// a handler opens no socket and starts no thread: the one worker thread starts at the first record.
+// What happens when the queue is full is Options::overflow; every record that does not arrive is
+// counted in stats() and reported.
 
 #pragma once
 
@@ -40,7 +41,8 @@ namespace log_aggregator {
 // Takes records on any thread and delivers them on one of its own.
 class LOG_AGGREGATOR_API Handler {
  public:
-  // Fails with invalid_argument where an option is out of range, a URL or a header malformed.
+  // Fails with invalid_argument where an option is out of range, a URL or a header malformed, with
+  // out_of_memory where there is none.
   static Result<std::unique_ptr<Handler>> create(Options options);
 
   // One that logs through a handler which somebody else made and owns, with another copy of the
@@ -74,7 +76,8 @@ class LOG_AGGREGATOR_API Handler {
   bool log(const Record& record) noexcept;
 
   // The same for one that is encoded already: a JSON object on one line, as the API takes it. The
-  // handler does not look into it. `severity` is on the scale of Level.
+  // handler does not look into it; an empty text is dropped as `refused`. `severity` is on the
+  // scale of Level.
   bool log_json(int severity, std::string_view record) noexcept;
   // For threads that may not wait, as they hold a lock: nullopt where it would wait, and then
   // nothing has happened.

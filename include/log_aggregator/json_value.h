@@ -1,8 +1,9 @@
 // write_json: any value as JSON, which is what field() writes.
 //
-// Booleans, numbers, text, enumerations (as their number), pointers and optionals (null, or what
-// they hold), maps (an object), other ranges (an array), and all of these within each other. For a
-// type of your own, write a function beside it:
+// Booleans, numbers, text in UTF-8 (a path of <filesystem> as well), enumerations (as their
+// number), pointers and optionals (null, or what they hold), maps (an object), other ranges (an
+// array), and all of these within each other. An array of characters is the text up to its first
+// NUL. For a type of your own, write a function beside it:
 //
 //   void to_log_json(log_aggregator::JsonWriter& json, const Order& order) {
 //     json.begin_object();
@@ -14,8 +15,10 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <ranges>
+#include <string>
 #include <string_view>
 #include <type_traits>
 
@@ -27,6 +30,49 @@ namespace log_aggregator {
 template <typename T>
 concept CustomJson = requires(JsonWriter& json, const T& value) { to_log_json(json, value); };
 
+// One of the characters of UTF-8.
+template <typename T>
+concept Utf8Character = std::same_as<T, char> || std::same_as<T, char8_t>;
+
+// A character of another encoding, or one of no known encoding when pointed at.
+template <typename T>
+concept OtherCharacter =
+    std::same_as<T, wchar_t> || std::same_as<T, char16_t> || std::same_as<T, char32_t>;
+
+// A text: what may be one as a string_view, the same of char8_t, or a path.
+template <typename T>
+concept JsonText = std::convertible_to<const T&, std::string_view> ||
+                   std::convertible_to<const T&, std::u8string_view> || requires(const T& path) {
+                     { path.native() } -> std::convertible_to<std::string_view>;
+                   };
+
+// Its bytes. Of an array those before the first NUL, of a null pointer none.
+template <JsonText T>
+std::string_view text_of(const T& text) {
+  if constexpr (std::is_array_v<T>) {
+    const auto* const bytes = reinterpret_cast<const char*>(text);
+    const void* const end = __builtin_memchr(bytes, '\0', sizeof text);
+    return {bytes, end == nullptr
+                       ? sizeof text
+                       : static_cast<std::size_t>(static_cast<const char*>(end) - bytes)};
+  } else if constexpr (std::convertible_to<const T&, const char*>) {
+    const char* const bytes = text;
+    if (bytes == nullptr) return {};
+    return bytes;
+  } else if constexpr (std::convertible_to<const T&, std::string_view>) {
+    return text;
+  } else if constexpr (std::convertible_to<const T&, const char8_t*>) {
+    const char8_t* const bytes = text;
+    if (bytes == nullptr) return {};
+    return text_of(std::u8string_view(bytes));
+  } else if constexpr (std::convertible_to<const T&, std::u8string_view>) {
+    const std::u8string_view characters = text;
+    return {reinterpret_cast<const char*>(characters.data()), characters.size()};
+  } else {
+    return text.native();
+  }
+}
+
 // A map: keys that are text, and the values they stand for.
 template <typename T>
 concept JsonMap = std::ranges::input_range<const T> && requires(const T& map) {
@@ -34,11 +80,21 @@ concept JsonMap = std::ranges::input_range<const T> && requires(const T& map) {
   map.begin()->second;
 };
 
-// A pointer, plain or smart, or an optional.
+// Another range, whose elements are of another type than itself.
+template <typename T>
+concept JsonArray = std::ranges::input_range<const T> &&
+                    !std::same_as<std::remove_cvref_t<std::ranges::range_reference_t<const T>>, T>;
+
+// A pointer, plain or smart, or an optional; not one to a function, nor to bytes that are a text or
+// a number, nobody knows.
 template <typename T>
 concept JsonNullable = requires(const T& value) {
   static_cast<bool>(value);
   *value;
+} && !std::is_function_v<std::remove_pointer_t<T>> && requires(const T& value) {
+  requires !std::is_function_v<std::remove_reference_t<decltype(*value)>>;
+  requires !(std::is_pointer_v<T> &&
+             std::same_as<std::remove_cvref_t<decltype(*value)>, unsigned char>);
 };
 
 // Appends `value` to `json`. Does not throw but where the value's own functions do, or memory ends.
@@ -48,23 +104,31 @@ void write_json(JsonWriter& json, const T& value) {
     to_log_json(json, value);
   } else if constexpr (std::same_as<T, bool>) {
     json.boolean(value);
-  } else if constexpr (std::same_as<T, char>) {
-    json.string({&value, 1});
+  } else if constexpr (Utf8Character<T>) {
+    json.string({reinterpret_cast<const char*>(&value), 1});
+  } else if constexpr (OtherCharacter<std::remove_cvref_t<std::remove_pointer_t<T>>>) {
+    static_assert(!OtherCharacter<std::remove_cvref_t<std::remove_pointer_t<T>>>,
+                  "text has to be UTF-8");
   } else if constexpr (std::signed_integral<T>) {
+    static_assert(sizeof value <= sizeof(std::int64_t), "too large a number");
     json.integer(static_cast<std::int64_t>(value));
   } else if constexpr (std::unsigned_integral<T>) {
+    static_assert(sizeof value <= sizeof(std::uint64_t), "too large a number");
     json.unsigned_integer(static_cast<std::uint64_t>(value));
+  } else if constexpr (std::same_as<T, float>) {
+    json.real(value);
   } else if constexpr (std::floating_point<T>) {
     json.real(static_cast<double>(value));
   } else if constexpr (std::is_enum_v<T>) {
-    write_json(json, static_cast<std::underlying_type_t<T>>(value));
+    // Promoted: of an enumeration of characters the number, too.
+    write_json(json, +static_cast<std::underlying_type_t<T>>(value));
   } else if constexpr (std::same_as<T, std::nullptr_t>) {
     json.null();
-  } else if constexpr (std::convertible_to<const T&, const char*>) {
-    const char* const text = value;
-    text == nullptr ? json.null() : json.string(text);
-  } else if constexpr (std::convertible_to<const T&, std::string_view>) {
-    json.string(value);
+  } else if constexpr (JsonText<T>) {
+    if constexpr (std::is_pointer_v<T>) {
+      if (value == nullptr) return json.null();
+    }
+    json.string(text_of(value));
   } else if constexpr (JsonMap<T>) {
     json.begin_object();
     for (const auto& [key, mapped] : value) {
@@ -72,7 +136,7 @@ void write_json(JsonWriter& json, const T& value) {
       write_json(json, mapped);
     }
     json.end_object();
-  } else if constexpr (std::ranges::input_range<const T>) {
+  } else if constexpr (JsonArray<T>) {
     json.begin_array();
     for (const auto& element : value) write_json(json, element);
     json.end_array();

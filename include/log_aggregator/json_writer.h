@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -32,6 +33,7 @@ class LOG_AGGREGATOR_API JsonWriter {
   void member(std::string_view name, std::int64_t value);  // likewise
   // NaN and infinities have no JSON form: they become null.
   void real(double value);
+  void real(float value);    // with the digits that tell it from other floats
   void boolean(bool value);  // `true` or `false`
   void null();               // `null`
   // Appends `json`, which must be one value in valid JSON, as it is: integers past 64 bits,
@@ -70,6 +72,9 @@ class LOG_AGGREGATOR_API JsonWriter {
 
  private:
   static constexpr std::size_t kShortBytes = 256;
+
+  template <typename Real>
+  void write_real(Real value);
 
   void separate();
   template <typename Integer>

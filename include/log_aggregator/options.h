@@ -141,7 +141,8 @@ struct Options {
   // A crash of the process (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, std::terminate) leaves a last
   // record of level CRITICAL in the spool: the signal, the thread and its stack. Room for it, 64
   // KiB or more, is made there beforehand. What was installed for these signals before is called
-  // afterwards. Needs spool_dir.
+  // afterwards; where that returns, it was no crash, if the handler closes in order. At most 64
+  // handlers of a process have it. Needs spool_dir.
   bool crash_handler = false;
 
   // ---- the queue
@@ -169,7 +170,7 @@ struct Options {
   std::string logger;
 
   // Written into every record at top level, for example static_field("service", "shop"). A name of
-  // the record's own fields is refused.
+  // the record's own fields is refused, an empty one and one that comes twice as well.
   std::vector<StaticField> fields;
 
   // Receives each error report, one line without its end, at most one for each cause in 30 s. It

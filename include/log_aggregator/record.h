@@ -16,6 +16,7 @@
 #include <span>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 #include "log_aggregator/export.h"
 #include "log_aggregator/json_value.h"
@@ -41,8 +42,13 @@ struct SourceLocation {
 
 // Text that is surely there: a pointer may be null.
 template <typename T>
-concept IsText = std::convertible_to<const T&, std::string_view> && !CustomJson<T> &&
-                 (std::is_array_v<T> || !std::convertible_to<const T&, const char*>);
+concept IsText =
+    JsonText<T> && !CustomJson<T> && !std::is_pointer_v<T> && !std::is_null_pointer_v<T>;
+
+// An integer that is no character and has up to 64 bits.
+template <typename T>
+concept IsNumber = std::integral<T> && sizeof(T) <= sizeof(std::int64_t) && !Utf8Character<T> &&
+                   !OtherCharacter<T>;
 
 // A field of a record: its name, and its value as one of JSON's kinds. Made by field().
 class Field {
@@ -54,17 +60,17 @@ class Field {
     if constexpr (std::same_as<T, bool>) {
       kind_ = Kind::boolean;
       value_.boolean = value;
-    } else if constexpr (std::signed_integral<T> && !std::same_as<T, char>) {
+    } else if constexpr (IsNumber<T> && std::signed_integral<T>) {
       kind_ = Kind::integer;
       value_.integer = value;
-    } else if constexpr (std::unsigned_integral<T> && !std::same_as<T, char>) {
+    } else if constexpr (IsNumber<T> && std::unsigned_integral<T>) {
       kind_ = Kind::unsigned_integer;
       value_.unsigned_integer = value;
-    } else if constexpr (std::floating_point<T>) {
+    } else if constexpr (std::same_as<T, double>) {
       kind_ = Kind::real;
-      value_.real = static_cast<double>(value);
+      value_.real = value;
     } else if constexpr (IsText<T>) {
-      text(std::string_view(value));
+      text(text_of(value));
     } else {
       refer(value);
     }
@@ -133,17 +139,22 @@ struct Trace {
   std::string_view trace_id;  // 32 digits
   std::string_view span_id;   // 16 digits; empty: none
 };
-// For Handler::log().
-inline Trace trace(std::string_view trace_id, std::string_view span_id = {}) {
-  return {trace_id, span_id};
+// For Handler::log(). A null pointer is an empty id.
+template <std::convertible_to<std::string_view> TraceId,
+          std::convertible_to<std::string_view> SpanId = std::string_view>
+Trace trace(const TraceId& trace_id, const SpanId& span_id = {}) {
+  return {text_of(trace_id), text_of(span_id)};
 }
 
 // The name of the logger, in the place of Options::logger.
 struct LoggerName {
   std::string_view name;  // parts are set apart by dots
 };
-// For Handler::log().
-inline LoggerName logger(std::string_view name) { return {name}; }
+// For Handler::log(). A null pointer is an empty name.
+template <std::convertible_to<std::string_view> Name>
+LoggerName logger(const Name& name) {
+  return {text_of(name)};
+}
 
 // The whole of it, for bridges from other logging libraries. Handler::log() with parts fills it in.
 struct Record {
@@ -165,11 +176,12 @@ struct Record {
 
 // A message and where the call stands.
 struct Message {
-  // From a text; the place is that of the call which this is an argument of.
+  // From a text, of which a null pointer is an empty one; the place is that of the call which this
+  // is an argument of.
   template <std::convertible_to<std::string_view> Text>
   Message(const Text& utf8, const char* file = __builtin_FILE(),  // NOLINT(*-explicit-constructor)
           const char* function = __builtin_FUNCTION(), std::uint32_t line = __builtin_LINE())
-      : text(utf8), source{file, function, line} {}
+      : text(text_of(utf8)), source{file, function, line} {}
 
   std::string_view text;  // in UTF-8
   SourceLocation source;  // where it was written

@@ -51,7 +51,8 @@
 
 namespace log_aggregator {
 
-// `Mutex` guards the formatter, so it is locked only where formatting is enabled.
+// `Mutex` guards the formatter, so it is locked only where formatting is enabled; a child that is
+// forked meanwhile finds it locked for ever.
 template <typename Mutex>
 class spdlog_sink final : public spdlog::sinks::sink {
  public:
@@ -82,11 +83,9 @@ class spdlog_sink final : public spdlog::sinks::sink {
     if (!formats_) return add_context_and_log(record);
     spdlog::memory_buf_t text;
     // A message whose pattern fails is logged as it is.
-    SPDLOG_TRY {
-      format(message, text);
+    if (caught_nothing([&] { format(message, text); })) {
       record.message = without_end_of_line({text.data(), text.size()});
     }
-    SPDLOG_CATCH_STD
     add_context_and_log(record);
   }
 
@@ -97,8 +96,9 @@ class spdlog_sink final : public spdlog::sinks::sink {
   void set_pattern(const std::string& pattern) override {
     set_formatter(std::make_unique<spdlog::pattern_formatter>(pattern));
   }
-  // Likewise.
+  // Likewise. Null changes nothing.
   void set_formatter(std::unique_ptr<spdlog::formatter> formatter) override {
+    if (formatter == nullptr) return;
     const std::lock_guard<Mutex> lock(mutex_);
     formatter_ = std::move(formatter);
   }
@@ -161,17 +161,49 @@ class spdlog_sink final : public spdlog::sinks::sink {
     formatter_->format(message, text);
   }
 
+  // Whether `function` has thrown nothing, whatever it may be.
+  template <typename Function>
+  static bool caught_nothing(const Function& function) {
+#ifdef SPDLOG_NO_EXCEPTIONS
+    function();
+    return true;
+#else
+    try {
+      function();
+      return true;
+    } catch (...) {
+      return false;
+    }
+#endif
+  }
+
+#ifdef LOG_AGGREGATOR_SPDLOG_HAS_MDC
+  // Null where the calling thread ends and spdlog's context of it may be gone: what this function
+  // makes after it is gone before it.
+  static const spdlog::mdc::mdc_map_t* context() {
+    thread_local bool gone = false;
+    if (gone) return nullptr;
+    const spdlog::mdc::mdc_map_t& of_thread = spdlog::mdc::get_context();
+    struct End {
+      ~End() { gone = true; }
+    };
+    thread_local End end;
+    static_cast<void>(&end);
+    return &of_thread;
+  }
+#endif
+
   void add_context_and_log(Record& record) {
 #ifdef LOG_AGGREGATOR_SPDLOG_HAS_MDC
-    const auto& context = spdlog::mdc::get_context();
-    if (!context.empty()) {
+    const auto* const entries = context();
+    if (entries != nullptr && !entries->empty()) {
       std::vector<Field> fields;
-      SPDLOG_TRY {
-        fields.reserve(context.size());
-        for (const auto& [name, value] : context) fields.emplace_back(name, value);
-      }
-      SPDLOG_CATCH_STD  // no memory: the record goes without them
-          record.fields = fields;
+      // Where there is no memory for them the record goes without.
+      static_cast<void>(caught_nothing([&] {
+        fields.reserve(entries->size());
+        for (const auto& [name, value] : *entries) fields.emplace_back(name, value);
+      }));
+      record.fields = fields;
       handler_->log(record);
       return;
     }

@@ -54,8 +54,9 @@ class [[nodiscard]] Result {
   // From a status that is not ok().
   Result(Status status) : status_(std::move(status)) {}  // NOLINT(google-explicit-constructor)
 
-  bool ok() const { return value_.has_value(); }    // whether there is a value
-  const Status& status() const { return status_; }  // why there is none, or ok
+  bool ok() const { return value_.has_value(); }     // whether there is a value
+  const Status& status() const& { return status_; }  // why there is none, or ok
+  Status status() && { return std::move(status_); }  // the same, to be taken
 
   // The value and its members, only where ok().
   T& value() & { return *value_; }

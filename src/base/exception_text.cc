@@ -32,7 +32,7 @@ std::exception_ptr describe(const std::exception_ptr& exception, std::string& te
   } catch (const std::exception& caught) {
     text += type_in_flight();
     text += ": ";
-    text += caught.what();
+    if (const char* const what = caught.what(); what != nullptr) text += what;
     return cause_of(caught);
   } catch (const std::nested_exception& caught) {
     text += type_in_flight();

@@ -153,7 +153,11 @@ void JsonWriter::number(Integer value) {
   buffer_.extend_to(std::to_chars(digits, digits + kMostDigits, value).ptr);
 }
 
-void JsonWriter::real(double value) {
+void JsonWriter::real(double value) { write_real(value); }
+void JsonWriter::real(float value) { write_real(value); }
+
+template <typename Real>
+void JsonWriter::write_real(Real value) {
   if (!std::isfinite(value)) return null();
   separate();
   char digits[40];

@@ -194,7 +194,7 @@ TEST(JsonWriterTest, numbers_without_a_json_form_are_null) {
 TEST(JsonWriterTest, whole_reals_stay_reals) {
   JsonWriter json;
   json.begin_array();
-  json.real(3);
+  json.real(3.0);
   json.real(-0.0);
   json.real(1e22);
   json.end_array();

@@ -7,6 +7,8 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "src/base/not_cancelled.h"
+
 #if defined(__clang__)
 #define LOG_AGGREGATOR_ANNOTATION(x) __attribute__((x))
 #else
@@ -67,15 +69,18 @@ class SCOPED_CAPABILITY MutexLock {
   Mutex& mutex_;
 };
 
-// Waits may end early: call them in a loop that tests the condition, under the mutex.
+// Waits may end early: call them in a loop that tests the condition, under the mutex. A thread that
+// waits is not cancelled.
 class CondVar {
  public:
   void wait(Mutex& mutex) REQUIRES(mutex) {
+    const NotCancelled guard;
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     condition_.wait(lock);
     lock.release();
   }
   void wait_until(Mutex& mutex, std::chrono::steady_clock::time_point deadline) REQUIRES(mutex) {
+    const NotCancelled guard;
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     condition_.wait_until(lock, deadline);
     lock.release();

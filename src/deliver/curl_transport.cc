@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "src/base/mutex.h"
+#include "src/base/not_cancelled.h"
 #include "src/base/text.h"
 
 namespace log_aggregator {
@@ -231,6 +232,7 @@ class CurlTransport final : public Transport {
   // The flag serves where poll has not opened the multi handle yet: either this thread sees the
   // handle or poll sees the flag (both are sequentially consistent).
   void wake() noexcept override {
+    const NotCancelled guard;
     woken_.store(true);
     if (CURLM* multi = wakeable_.load()) curl_multi_wakeup(multi);
   }

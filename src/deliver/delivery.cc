@@ -796,6 +796,14 @@ std::uint64_t Delivery::settle_accepted() {
   return dropped;
 }
 
+bool Delivery::give_up() noexcept {
+  if (clock_.now() < close_deadline()) return false;
+  Stats stats;
+  journal_.fill(stats);
+  left_over_ = std::max<std::uint64_t>(left_over_, stats.pending);
+  return true;
+}
+
 bool Delivery::finish_closing() {
   transport_.cancel();
   health_request_ = 0;
@@ -805,7 +813,7 @@ bool Delivery::finish_closing() {
   Journal::Leftover left = journal_.finish();
   known_drops_[static_cast<std::size_t>(DropCause::closed)][0] += left.dropped;
   left.dropped += dropped_here;
-  left_over_ = left.dropped + left.spooled;
+  left_over_ += left.dropped + left.spooled;  // the first time, or nothing
   std::string last_error;
   {
     const MutexLock lock(stats_mutex_);

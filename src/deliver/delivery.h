@@ -69,6 +69,10 @@ class Delivery {
   // One round: take up a batch, send, wait, conclude. False when delivery has ended.
   bool step();
 
+  // Where step() has thrown: whether there is no time left to try again. Then delivery has ended,
+  // and what is left stays pending.
+  bool give_up() noexcept;
+
   // Before the first step: an answer such as 404, which is about the address and not about the
   // records, is a failed attempt, for which nothing is dropped.
   void hold_refused() { holds_refused_ = true; }

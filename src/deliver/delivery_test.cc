@@ -939,6 +939,16 @@ TEST_F(DeliveryTest, closing_delivers_what_is_left_without_waiting_for_full_batc
   EXPECT_THAT(reports_, IsEmpty());
 }
 
+TEST_F(DeliveryTest, where_memory_fails_it_gives_up_when_closing_has_had_its_time) {
+  log(3);
+  EXPECT_FALSE(delivery().give_up());
+  close(seconds(5));
+  EXPECT_FALSE(delivery().give_up());
+  clock_.advance(seconds(5));
+  EXPECT_TRUE(delivery().give_up());
+  EXPECT_EQ(delivery().left_over(), 3U);
+}
+
 TEST_F(DeliveryTest, closing_with_nothing_left_ends_at_once) {
   close(seconds(5));
   EXPECT_FALSE(run());

@@ -6,11 +6,13 @@
 #include <atomic>
 #include <exception>
 #include <new>
+#include <thread>
 #include <utility>
 
 #include "src/base/clock.h"
 #include "src/base/files.h"
 #include "src/base/mutex.h"
+#include "src/base/not_cancelled.h"
 #include "src/deliver/credentials.h"
 #include "src/deliver/curl_transport.h"
 #include "src/deliver/delivery.h"
@@ -80,6 +82,8 @@ RecordEncoder::Common records_of(const Options& options) {
           .max_record_bytes = options.max_record_bytes};
 }
 
+Status no_memory() { return {StatusCode::out_of_memory, "no memory for a handler"}; }
+
 // What a handler was told to be, for all its life and that of its forked children's handlers.
 struct Settings {
   Settings(Options the_options, Endpoint the_endpoint)
@@ -109,6 +113,7 @@ struct Pipeline {
   // Delivers until the handler is closed. False in a child that a callback has forked.
   bool run() {
     try {
+      tell_of_missing_crash_handler();
       while (step()) {
       }
     } catch (const LeftBehind&) {
@@ -119,11 +124,21 @@ struct Pipeline {
     return true;
   }
 
+  // An application is not to end because there is no room for its last words: it only learns of it,
+  // once. No mutex of a handler may be held: the callback may fork. Throws LeftBehind.
+  void tell_of_missing_crash_handler() {
+    const Status made = std::exchange(crash_handler_made, Status());
+    if (made.ok()) return;
+    Reporter(options, mailbox, real_clock())
+        .note(Reporter::Note::disk, "a crash will not be recorded: " + made.message());
+  }
+
   bool step() {
     try {
       return delivery.step();
     } catch (const std::exception&) {  // no memory: nothing is lost by trying again
-      transport->poll(deadline_after(kMemoryPause));
+      if (delivery.give_up()) return false;
+      std::this_thread::sleep_for(kMemoryPause);
       return true;
     }
   }
@@ -134,6 +149,7 @@ struct Pipeline {
   Mailbox mailbox;
   const std::unique_ptr<Transport> transport;
   Delivery delivery;
+  Status crash_handler_made;       // of who makes the pipeline, then of who tells of it
   std::atomic<bool> ended{false};  // the worker has left; release: with all that it did
   // In a child, of its parent's: nobody may destroy what the parent's threads were using.
   std::shared_ptr<Pipeline> keeps_itself;
@@ -170,7 +186,6 @@ class LOG_AGGREGATOR_HIDDEN Handler::Impl final : public Backend, private ForkAw
   Pipeline* current() EXCLUDES(worker_mutex_);
   [[gnu::cold]] Pipeline* make_pipeline() EXCLUDES(worker_mutex_);
   Status watch_for_crashes() REQUIRES(worker_mutex_);
-  void tell_of_missing_crash_handler() EXCLUDES(worker_mutex_);
   bool end(std::optional<milliseconds> timeout) EXCLUDES(worker_mutex_);
 
   bool ensure_worker() EXCLUDES(worker_mutex_);
@@ -205,7 +220,6 @@ class LOG_AGGREGATOR_HIDDEN Handler::Impl final : public Backend, private ForkAw
   bool ends_here_ GUARDED_BY(worker_mutex_) = false;  // a close does the work of a worker
   // Of this process, like the pipeline; null where none was asked for, or there is no room for one.
   std::unique_ptr<CrashHandler> crash_handler_ GUARDED_BY(worker_mutex_);
-  Status crash_handler_made_ GUARDED_BY(worker_mutex_);
 
   // The last sequence number of the newest flush that waited for close_timeout in vain; 0: none.
   std::atomic<std::uint64_t> given_up_through_{0};
@@ -216,21 +230,16 @@ Status Handler::Impl::open() {
   const std::string& spool = settings_->options.spool_dir;
   // Before there is one of our own in it.
   const bool others_left = !spool.empty() && has_journals(spool);
-  if (current() == nullptr || !ForkWatch::add(*this)) {
-    return {StatusCode::out_of_memory, "no memory for a handler"};
+  Pipeline* const pipeline = current();
+  if (pipeline == nullptr || !ForkWatch::add(*this)) return no_memory();
+  try {
+    pipeline->tell_of_missing_crash_handler();
+  } catch (const LeftBehind&) {
+    return {};  // a child that was forked meanwhile, which the handler is ready for
   }
-  tell_of_missing_crash_handler();
   // What earlier processes have left does not wait for this one's first record.
   if (others_left) ensure_worker();
   return {};
-}
-
-// An application is not to end because there is no room for its last words: it only learns of it.
-void Handler::Impl::tell_of_missing_crash_handler() {
-  const MutexLock lock(worker_mutex_);
-  if (crash_handler_made_.ok()) return;
-  Reporter(settings_->options, owner_->mailbox, real_clock())
-      .note(Reporter::Note::disk, "a crash will not be recorded: " + crash_handler_made_.message());
 }
 
 // Destroyed from inside a callback, perhaps on the worker itself: it cannot wait for that.
@@ -247,6 +256,7 @@ Pipeline* Handler::Impl::current() {
 }
 
 Pipeline* Handler::Impl::make_pipeline() {
+  const NotCancelled guard;
   const MutexLock lock(worker_mutex_);
   if (owner_) return owner_.get();
   try {
@@ -255,7 +265,9 @@ Pipeline* Handler::Impl::make_pipeline() {
     return nullptr;
   }
   if (closed_) owner_->journal.close();
-  if (settings_->options.crash_handler && !closed_) crash_handler_made_ = watch_for_crashes();
+  if (settings_->options.crash_handler && !closed_) {
+    owner_->crash_handler_made = watch_for_crashes();
+  }
   if (detached_) owner_->mailbox.detach(real_clock().now());
   pipeline_.store(owner_.get(), std::memory_order_release);
   return owner_.get();
@@ -319,6 +331,10 @@ std::optional<bool> Handler::Impl::log_json(int severity, std::string_view recor
     return false;
   }
   Journal& journal = pipeline->journal;
+  if (record.empty()) {
+    journal.count_drop(DropCause::refused, severity);
+    return false;
+  }
   if (pipeline->mailbox.inside_call()) {
     journal.count_drop(DropCause::reentrant, severity);
     return false;
@@ -486,17 +502,22 @@ Stats Handler::Impl::stats() const {
   return stats;
 }
 
-Result<std::unique_ptr<Handler>> Handler::create(Options options) {
+Result<std::unique_ptr<Handler>> Handler::create(Options options) try {
   Result<Endpoint> endpoint = prepare_options(options);
   if (!endpoint.ok()) return endpoint.status();
   auto impl = std::make_unique<Impl>(std::move(options), std::move(endpoint.value()));
   if (Status status = impl->open(); !status.ok()) return status;
   return std::unique_ptr<Handler>(new Handler(std::move(impl)));
+} catch (const std::exception&) {
+  return no_memory();
 }
 
 Handler::Handler(std::unique_ptr<Backend> backend) : backend_(std::move(backend)) {}
 
-Handler::~Handler() = default;
+Handler::~Handler() {
+  const NotCancelled guard;
+  backend_.reset();
+}
 
 bool Handler::log(const Record& record) noexcept { return backend_->log(record); }
 
@@ -509,14 +530,17 @@ std::optional<bool> Handler::try_log_json(int severity, std::string_view record)
 }
 
 bool Handler::flush(std::optional<milliseconds> timeout) noexcept {
+  const NotCancelled guard;
   return backend_->flush(timeout);
 }
 
 bool Handler::close(std::optional<milliseconds> timeout) noexcept {
+  const NotCancelled guard;
   return backend_->close(timeout);
 }
 
 bool Handler::check_connection() noexcept {
+  const NotCancelled guard;
   try {
     return backend_->check_connection();
   } catch (const std::exception&) {  // no memory for the request
@@ -525,6 +549,7 @@ bool Handler::check_connection() noexcept {
 }
 
 void Handler::detach_callbacks(std::optional<milliseconds> timeout) noexcept {
+  const NotCancelled guard;
   backend_->detach_callbacks(timeout);
 }
 

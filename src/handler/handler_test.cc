@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <atomic>
@@ -121,6 +122,16 @@ const BadOption kBadOptions[] = {
     {"field_that_is_no_json",
      [](Options& o) {
        o.fields = {{"service", "{"}};
+     },
+     "service"},
+    {"field_without_a_name",
+     [](Options& o) {
+       o.fields = {{"", "1"}};
+     },
+     "fields"},
+    {"field_that_comes_twice",
+     [](Options& o) {
+       o.fields = {{"service", "1"}, {"service", "2"}};
      },
      "service"},
     {"fields_longer_than_records",
@@ -696,6 +707,34 @@ TEST_F(HandlerTest, times_of_any_length_are_taken) {
   EXPECT_TRUE(handler().flush(milliseconds::max()));
   log(3);
   EXPECT_TRUE(handler().close(milliseconds::max()));
+}
+
+TEST_F(HandlerTest, an_empty_text_is_no_record) {
+  EXPECT_FALSE(handler().log_json(kInfo, {}));
+  EXPECT_EQ(dropped(DropCause::refused), 1U);
+  expect_books_add_up();
+}
+
+TEST_F(HandlerTest, a_thread_that_is_cancelled_is_so_when_its_calls_have_returned) {
+  struct Work {
+    Handler& handler;
+    bool flushed = false;
+  };
+  Work work{.handler = handler()};
+  pthread_t thread{};
+  const auto body = [](void* argument) -> void* {
+    auto& own = *static_cast<Work*>(argument);
+    ::pthread_cancel(::pthread_self());
+    own.handler.log_json(kInfo, R"({"n":1})");
+    own.flushed = own.handler.flush(seconds(20));
+    ::pthread_testcancel();
+    return nullptr;
+  };
+  ASSERT_EQ(::pthread_create(&thread, nullptr, body, &work), 0);
+  void* ended = nullptr;
+  ::pthread_join(thread, &ended);
+  EXPECT_EQ(ended, PTHREAD_CANCELED);
+  EXPECT_TRUE(work.flushed);
 }
 
 TEST_F(HandlerTest, the_prefix_of_records_has_the_host_and_the_fields) {

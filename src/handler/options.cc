@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "src/base/base64.h"
@@ -79,7 +80,12 @@ void minify(std::string& json) {
 
 Status check_fields(const std::vector<StaticField>& fields) {
   simdjson::dom::parser parser;
+  std::set<std::string_view> names;
   for (const StaticField& field : fields) {
+    if (field.name.empty()) return wrong("fields", "have names; one has none");
+    if (!names.insert(field.name).second) {
+      return wrong("fields", "have names of their own; \"" + field.name + "\" is there twice");
+    }
     if (std::find(std::begin(kRecordFields), std::end(kRecordFields), field.name) !=
         std::end(kRecordFields)) {
       return wrong("fields", "not contain \"" + field.name + "\": records have such a field");

@@ -14,6 +14,7 @@
 
 #include "src/base/exception_text.h"
 #include "src/base/same_text.h"
+#include "src/base/text.h"
 
 namespace log_aggregator {
 namespace {
@@ -75,9 +76,9 @@ std::string thread_name() {
 }  // namespace
 
 void set_thread_name(std::string_view name) {
-  const std::size_t length = std::min(name.size(), kMaxThreadName - 1);
-  std::memcpy(chosen_thread_name, name.data(), length);
-  chosen_thread_name[length] = '\0';
+  name = start_of(name, kMaxThreadName - 1);
+  std::copy(name.begin(), name.end(), chosen_thread_name);
+  chosen_thread_name[name.size()] = '\0';
   ++name_generation;
 }
 
@@ -232,7 +233,7 @@ void RecordEncoder::write_stranger(const Record& record) {
 void RecordEncoder::write_extra(const Record& record) {
   writer_.begin_extra();
   for (const Field& field : record.fields) {
-    if (writer_.full()) break;
+    if (writer_.extra_full()) break;
     write_field(writer_.json(), field);
   }
   writer_.end_extra();

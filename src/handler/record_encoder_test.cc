@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <stdexcept>
@@ -42,6 +43,10 @@ using simdjson::dom::element;
 using ::testing::HasSubstr;
 
 enum class Colour { red = 3 };
+enum class Letter : char { a = 'a' };
+
+static_assert(!JsonNullable<void (*)()>, "a function that was not called is no value");
+static_assert(!JsonNullable<const unsigned char*>, "nobody knows whether that is a text");
 
 class RecordEncoderTest : public ::testing::Test {
  public:
@@ -130,19 +135,67 @@ TEST_F(RecordEncoderTest, fields_keep_their_types) {
   EXPECT_EQ(encoded(true), "true");
   EXPECT_EQ(encoded(-7), "-7");
   EXPECT_EQ(encoded(UINT64_MAX), "18446744073709551615");
-  EXPECT_EQ(encoded(1.5F), "1.5");
+  EXPECT_EQ(encoded(0.1F), "0.1");
+  EXPECT_EQ(encoded(0.1), "0.1");
   EXPECT_EQ(encoded('x'), R"("x")");
   EXPECT_EQ(encoded("text"), R"("text")");
   EXPECT_EQ(encoded(std::string("own")), R"("own")");
   EXPECT_EQ(encoded(static_cast<const char*>(nullptr)), "null");
   EXPECT_EQ(encoded(nullptr), "null");
   EXPECT_EQ(encoded(Colour::red), "3");
+  EXPECT_EQ(encoded(Letter::a), "97");
+  EXPECT_EQ(encoded(std::filesystem::path("/tmp/x")), R"("/tmp/x")");
+  EXPECT_EQ(encoded(u8"gr\u00fcn"), "\"gr\xC3\xBCn\"");
+  EXPECT_EQ(encoded(std::u8string(u8"gr\u00fcn")), "\"gr\xC3\xBCn\"");
+  EXPECT_EQ(encoded(static_cast<const char8_t*>(nullptr)), "null");
   EXPECT_EQ(encoded(std::optional<int>()), "null");
   EXPECT_EQ(encoded(std::optional<int>(4)), "4");
   EXPECT_EQ(encoded(std::vector<std::string>{"a", "b"}), R"(["a","b"])");
   EXPECT_EQ(encoded(std::map<std::string, std::vector<int>>{{"k", {1}}}), R"({"k":[1]})");
   EXPECT_EQ(encoded(Order{5}), R"({"id":5})");
   EXPECT_EQ(encoded(std::vector<Order>{{5}, {6}}), R"([{"id":5},{"id":6}])");
+}
+
+TEST_F(RecordEncoderTest, an_array_of_characters_is_read_to_its_nul_or_its_end) {
+  struct {
+    char full[4] = {'a', 'b', 'c', 'd'};
+    char behind[4] = "xyz";
+  } name;
+  EXPECT_EQ(encoded(name.full), R"("abcd")");
+  EXPECT_EQ(encoded(name.behind), R"("xyz")");
+  EXPECT_EQ(text(encode(Level::info, name.full)["message"]), "abcd");
+}
+
+TEST_F(RecordEncoderTest, a_null_pointer_is_no_text) {
+  const char* const none = nullptr;
+  const element record = encode(Level::info, none, logger(none), trace(none, none));
+  EXPECT_EQ(text(record["message"]), "");
+  EXPECT_EQ(text(record["logger_name"]), "program");
+  EXPECT_EQ(record["trace_id"].error(), simdjson::NO_SUCH_FIELD);
+}
+
+// Texts are cut first, whatever of it all is too long.
+TEST_F(RecordEncoderTest, a_text_that_is_too_long_does_not_cost_the_fields) {
+  common_.id = 1'000'002;
+  common_.max_record_bytes = 2'000;
+  const std::string longest(10'000, 'x');
+  for (const std::size_t length : {std::size_t{1'700}, std::size_t{2'000}, longest.size()}) {
+    const element record =
+        encode(Level::info, longest.substr(0, length), field("order_id", 7), field("b", 8));
+    EXPECT_EQ(simdjson::minify(record["extra"]), R"({"order_id":7,"b":8})") << length;
+  }
+  const element failed =
+      encode(Level::info, "m", exception(std::make_exception_ptr(longest)), field("order_id", 7));
+  EXPECT_EQ(simdjson::minify(failed["extra"]), R"({"order_id":7})");
+  EXPECT_THAT(text(failed["exception"]), HasSubstr("xxx\xE2\x80\xA6[cut]"));
+}
+
+TEST_F(RecordEncoderTest, fields_that_are_too_many_are_marked_as_cut) {
+  common_.id = 1'000'003;
+  common_.max_record_bytes = 2'000;
+  const std::vector<Field> fields(1'000, field("order_id", 7));
+  const element record = encode(Record{.message = "m", .fields = fields});
+  EXPECT_EQ(simdjson::minify(record["extra"]), R"({"cut":true})");
 }
 
 TEST_F(RecordEncoderTest, a_value_that_throws_costs_only_itself) {
@@ -167,7 +220,12 @@ TEST_F(RecordEncoderTest, an_exception_tells_its_type_and_its_causes) {
   }
 }
 
+struct SaysNothing : std::exception {
+  const char* what() const noexcept override { return nullptr; }
+};
+
 TEST_F(RecordEncoderTest, anything_can_be_thrown) {
+  EXPECT_THAT(exception_text(std::make_exception_ptr(SaysNothing())), HasSubstr("SaysNothing: "));
   EXPECT_EQ(exception_text(std::make_exception_ptr(3)), "int");
   EXPECT_EQ(exception_text(std::make_exception_ptr(std::string("text"))),
             demangle(typeid(std::string).name()) + ": text");
@@ -181,6 +239,10 @@ TEST_F(RecordEncoderTest, threads_have_names_and_numbers_of_their_own) {
     EXPECT_EQ(std::int64_t(first["thread"]), ::syscall(SYS_gettid));
     set_thread_name("worker \"7\"");
     EXPECT_EQ(text(encode(Level::info, "m")["threadName"]), "worker \"7\"");
+    set_thread_name({});
+    EXPECT_EQ(text(encode(Level::info, "m")["threadName"]), "handler_tests");
+    set_thread_name(std::string(62, 'x') + "\xC3\xBC");  // the last character does not fit
+    EXPECT_EQ(text(encode(Level::info, "m")["threadName"]), std::string(62, 'x'));
   }).join();
   EXPECT_EQ(text(encode(Level::info, "m")["threadName"]), "handler_tests");
 }

@@ -66,9 +66,11 @@ class RecordWriter {
   void end_extra();
 
   // For values of any shape. While full() is true, a caller should stop adding elements and close
-  // what it has open: what follows would be cut in any case.
+  // what it has open: what follows would be cut in any case. Extra fields are cut after all texts,
+  // and all at once: no more of them need be added while extra_full() is true.
   JsonWriter& json() { return json_; }
   bool full() const { return json_.size() > max_bytes_; }
+  bool extra_full() const { return json_.size() - extra_.begin > max_bytes_; }
 
   // The whole record, valid until the next begin().
   std::string_view finish();

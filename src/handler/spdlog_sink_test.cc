@@ -186,13 +186,32 @@ class FailingFlag final : public spdlog::custom_flag_formatter {
   }
 };
 
+// With something that is no std::exception.
+class OddlyFailingFormatter final : public spdlog::formatter {
+ public:
+  void format(const spdlog::details::log_msg&, spdlog::memory_buf_t&) override { throw 5; }
+  std::unique_ptr<formatter> clone() const override {
+    return std::make_unique<OddlyFailingFormatter>();
+  }
+};
+
 TEST_F(SpdlogSinkTest, a_message_whose_pattern_fails_is_logged_as_it_is) {
   const auto sink = std::make_shared<spdlog_sink_mt>(options(), true);
   auto formatter = std::make_unique<spdlog::pattern_formatter>();
   formatter->add_flag<FailingFlag>('!').set_pattern("%v %!");
   sink->set_formatter(std::move(formatter));
   logger(sink).info("hello");
-  EXPECT_THAT(sent(*sink), ElementsAre(message("hello")));
+  sink->set_formatter(std::make_unique<OddlyFailingFormatter>());
+  logger(sink).info("again");
+  EXPECT_THAT(sent(*sink), ElementsAre(message("hello"), message("again")));
+}
+
+TEST_F(SpdlogSinkTest, no_formatter_in_the_place_of_one_changes_nothing) {
+  const auto sink = std::make_shared<spdlog_sink_mt>(options(), true);
+  sink->set_pattern("%n: %v");
+  sink->set_formatter(nullptr);
+  logger(sink).info("hello");
+  EXPECT_THAT(sent(*sink), ElementsAre(message("shop: hello")));
 }
 
 TEST_F(SpdlogSinkTest, patterns_may_change_while_threads_log) {
@@ -243,6 +262,7 @@ TEST_F(SpdlogSinkTest, what_is_logged_after_a_close_is_counted) {
   const Stats stats = sink->handler()->stats();
   EXPECT_EQ(stats.accepted, 1);
   EXPECT_EQ(stats.delivered, 0);
+  EXPECT_EQ(total(stats.dropped[static_cast<std::size_t>(DropCause::closed)]), 1);
 }
 
 TEST_F(SpdlogSinkTest, factories_register_a_logger_that_logs_the_text) {
@@ -348,6 +368,24 @@ TEST_F(SpdlogSinkTest, flush_waits_for_delivery_where_it_is_told_to) {
 }
 
 #ifdef LOG_AGGREGATOR_SPDLOG_HAS_MDC
+// When spdlog has destroyed them.
+TEST_F(SpdlogSinkTest, a_thread_that_ends_logs_without_the_entries_it_had) {
+  struct LogsAtTheEnd {
+    spdlog::logger* log = nullptr;
+    ~LogsAtTheEnd() { log->info("last"); }
+  };
+  const auto sink = std::make_shared<spdlog_sink_mt>(options());
+  auto log = logger(sink);
+  std::thread([&] {
+    thread_local LogsAtTheEnd at_the_end;
+    at_the_end.log = &log;
+    spdlog::mdc::put("request", "r-1");
+    log.info("within");
+  }).join();
+  EXPECT_THAT(sent(*sink), ElementsAre(AllOf(message("within"), has_any("extra")),
+                                       AllOf(message("last"), Not(has_any("extra")))));
+}
+
 TEST_F(SpdlogSinkTest, entries_of_the_mdc_are_fields) {
   const auto sink = std::make_shared<spdlog_sink_mt>(options());
   auto log = logger(sink);

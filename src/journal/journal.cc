@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "src/base/not_cancelled.h"
 #include "src/base/uuid.h"
 #include "src/journal/scan.h"
 
@@ -191,6 +192,7 @@ Segment* Journal::segment_for(std::size_t payload_bytes) {
 }
 
 Segment* Journal::begin_segment(std::size_t payload_bytes) {
+  const NotCancelled guard;
   const std::size_t needed = Segment::kFirstFrame + Segment::frame_bytes(payload_bytes);
   std::unique_ptr<Segment> segment = take_spare(needed);
   if (!segment && plan_ && !disk_refuses_) segment = new_file_segment(needed);
@@ -603,7 +605,8 @@ Result<std::unique_ptr<Segment>> Journal::make_ready(Result<std::unique_ptr<Segm
                                                      Clock::TimePoint now) {
   if (!made.ok()) return made;
   Segment& segment = **made;
-  if (Status filled = segment.fill(); !filled.ok()) {
+  // One that is written would be written twice.
+  if (Status filled = plan_->mapped ? segment.fill() : Status(); !filled.ok()) {
     static_cast<void>(spool_->remove_segment(segment.id().number));
     return filled;
   }
