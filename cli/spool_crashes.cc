@@ -27,25 +27,48 @@ struct CrashesOptions {
   bool json = false;
 };
 
-// The record with functions and lines in its stack.
-Result<std::string> with_symbols(const std::string& record, Symbols& symbols) {
-  simdjson::dom::parser parser;
-  simdjson::dom::object members;
-  if (parser.parse(record).get(members) != simdjson::SUCCESS) {
-    return Status::invalid_argument("not a record: it must be a JSON object in one line");
+// On Demand hands out numbers as they are written, integers past 64 bits included.
+namespace ondemand = simdjson::ondemand;
+
+simdjson::error_code copy_member(ondemand::field member, Symbols& symbols, JsonWriter& json) {
+  std::string_view name;
+  if (const auto error = member.unescaped_key().get(name)) return error;
+  json.key(name);
+  const bool is_stack = name == "stack";
+  ondemand::value value = member.value();
+  std::string_view text;
+  if (is_stack && value.get_string().get(text) == simdjson::SUCCESS) {
+    json.string(symbols.of_stack(text));
+    return simdjson::SUCCESS;
   }
-  JsonWriter json;
+  if (const auto error = simdjson::to_json_string(value).get(text)) return error;
+  json.raw(text);
+  return simdjson::SUCCESS;
+}
+
+simdjson::error_code copy_record(ondemand::document& record, Symbols& symbols, JsonWriter& json) {
+  ondemand::object members;
+  if (const auto error = record.get_object().get(members)) return error;
   json.begin_object();
-  for (const auto& [name, value] : members) {
-    json.key(name);
-    std::string_view stack;
-    if (name == "stack" && value.get(stack) == simdjson::SUCCESS) {
-      json.string(symbols.of_stack(stack));
-    } else {
-      json.raw(simdjson::minify(value));
-    }
+  for (auto found : members) {
+    ondemand::field member;
+    if (const auto error = std::move(found).get(member)) return error;
+    if (const auto error = copy_member(member, symbols, json)) return error;
   }
   json.end_object();
+  return simdjson::SUCCESS;
+}
+
+// The record with functions and lines in its stack.
+Result<std::string> with_symbols(const std::string& record, Symbols& symbols) {
+  const simdjson::padded_string text(record);
+  ondemand::parser parser;
+  ondemand::document document;
+  JsonWriter json;
+  if (parser.iterate(text).get(document) != simdjson::SUCCESS ||
+      copy_record(document, symbols, json) != simdjson::SUCCESS) {
+    return Status::invalid_argument("not a record: it must be a JSON object in one line");
+  }
   return std::string(json.text());
 }
 
@@ -61,7 +84,9 @@ Status print(const std::string& record, bool json, Symbols& symbols) {
 Result<std::vector<std::string>> records_of(const std::string& directory) {
   std::vector<std::string> records;
   if (directory == "-") {
-    for (std::string line; std::getline(std::cin, line);) records.push_back(line);
+    for (std::string line; std::getline(std::cin, line);) {
+      if (line.find_first_not_of(" \t\r") != std::string::npos) records.push_back(line);
+    }
     return records;
   }
   auto crashes = read_crashes(directory);
@@ -74,14 +99,15 @@ int crashes(const CrashesOptions& options) {
   const auto records = records_of(options.directory);
   if (!records.ok()) return fail(records.status());
   Symbols symbols;
+  int code = 0;
   for (const std::string& record : *records) {
-    if (Status printed = print(record, options.json, symbols); !printed.ok()) return fail(printed);
+    if (Status printed = print(record, options.json, symbols); !printed.ok()) code = fail(printed);
   }
   if (std::fflush(stdout) != 0) {
     return fail(Status::unavailable("cannot write to standard output"));
   }
   for (const std::string& line : symbols.trouble()) print_error(line);
-  return 0;
+  return code;
 }
 
 }  // namespace

@@ -158,9 +158,12 @@ Symbols::Names Symbols::look_up(const std::string& file, const std::string& buil
     trouble_.insert(file + " is gone");
     return {};
   }
-  if (!build_id.empty() && hex_digits(facts->build_id) != build_id) {
+  if (hex_digits(facts->build_id) != build_id) {
     trouble_.insert(file + " has been replaced since");
     return {};
+  }
+  if (build_id.empty()) {
+    trouble_.insert(file + " has no build-id: names are those of the file as it is now");
   }
   std::vector<std::string> command{"addr2line", "-aCfipe", file};
   for (const std::uint64_t offset : offsets) command.push_back(hex(facts->first_address + offset));

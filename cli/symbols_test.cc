@@ -1,19 +1,25 @@
 #include "cli/symbols.h"
 
+#include <elf.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <string>
 
+#include "src/base/elf.h"
 #include "src/base/fixed_text.h"
 #include "src/base/memory_map.h"
+#include "src/testing/temporary_directory.h"
 
 namespace log_aggregator::cli {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::MatchesRegex;
@@ -55,10 +61,26 @@ TEST(SymbolsTest, a_file_that_is_gone_leaves_the_offset_and_is_named) {
 }
 
 TEST(SymbolsTest, another_build_of_a_file_is_not_asked) {
+  for (const std::string id : {" (build-id 00)", ""}) {
+    Symbols symbols;
+    const std::string line = "#0 0x1 /proc/self/exe+0x2" + id;
+    EXPECT_EQ(symbols.of_stack(line), line);
+    EXPECT_THAT(symbols.trouble(), ElementsAre("/proc/self/exe has been replaced since"));
+  }
+}
+
+TEST(SymbolsTest, a_file_that_does_not_tell_its_build_is_asked_and_named) {
+  const testing::TemporaryDirectory directory;
+  const std::string path = directory.path() + "/program";
+  Elf64_Ehdr header{};
+  std::memcpy(header.e_ident, ELFMAG, SELFMAG);
+  header.e_ident[EI_CLASS] = ELFCLASS64;
+  header.e_phentsize = sizeof(Elf64_Phdr);
+  std::ofstream(path).write(reinterpret_cast<const char*>(&header), sizeof header);
   Symbols symbols;
-  const std::string line = "#0 0x1 /proc/self/exe+0x2 (build-id 00)";
-  EXPECT_EQ(symbols.of_stack(line), line);
-  EXPECT_THAT(symbols.trouble(), ElementsAre("/proc/self/exe has been replaced since"));
+  symbols.of_stack("#0 0x1 " + path + "+0x2");
+  EXPECT_THAT(symbols.trouble(),
+              Contains(path + " has no build-id: names are those of the file as it is now"));
 }
 
 // ---- of this very program
@@ -79,7 +101,10 @@ std::string line_of_this_program() {
   text.append("#0 0x1 ");
   text.append(region.path);
   text.append("+");
-  text.hex(address - region.begin);
+  text.hex(address - region.file_begin);
+  text.append(" (build-id ");
+  text.hex_bytes(read_elf(region.file_head).value_or(ElfFacts{}).build_id);
+  text.append(")");
   map.close();
   return std::string(text.view());
 }

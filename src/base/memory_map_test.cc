@@ -1,16 +1,21 @@
 #include "src/base/memory_map.h"
 
 #include <elf.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "src/base/elf.h"
+#include "src/testing/temporary_directory.h"
 
 namespace log_aggregator {
 namespace {
@@ -56,6 +61,57 @@ TEST(MemoryMapTest, every_region_is_found_also_among_thousands) {
   }
   map.close();
   ::munmap(memory, kPages * kPage);
+}
+
+// As a linker lays out a small file whose code does not begin on a page of its own: two regions of
+// the file's first page.
+TEST(MemoryMapTest, all_regions_of_a_file_know_where_it_begins) {
+  constexpr std::size_t kPage = 4096;
+  const testing::TemporaryDirectory directory;
+  const std::string path = directory.path() + "/small";
+  std::ofstream(path) << "head" << std::string(2 * kPage, '.');
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  auto* const memory =
+      static_cast<char*>(::mmap(nullptr, 6 * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  const auto map_page = [&](std::size_t at, int protection, std::size_t page) {
+    ::mmap(memory + at * kPage, kPage, protection, MAP_PRIVATE | MAP_FIXED, file,
+           static_cast<off_t>(page * kPage));
+  };
+  map_page(0, PROT_READ, 0);
+  map_page(1, PROT_READ | PROT_EXEC, 0);
+  map_page(2, PROT_READ, 1);
+  map_page(3, PROT_READ | PROT_EXEC, 0);  // once more
+  map_page(5, PROT_READ, 1);
+  ::close(file);
+  MemoryMap map;
+  for (const auto& [page, begin] : {std::pair(0, 0), {1, 0}, {2, 0}, {3, 3}, {5, 3}}) {
+    const auto region = region_of(map, address_of(memory + page * kPage));
+    ASSERT_TRUE(region) << page;
+    EXPECT_EQ(region->file_begin, address_of(memory + begin * kPage)) << page;
+    EXPECT_EQ(region->file_head.substr(0, 4), "head") << page;
+  }
+  EXPECT_EQ(region_of(map, address_of(memory + 4 * kPage))->path, "");
+  map.close();
+  ::munmap(memory, 6 * kPage);
+}
+
+TEST(MemoryMapTest, a_process_that_may_open_no_more_files_can_still_read_it) {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  const int next = ::dup(STDOUT_FILENO);
+  ::close(next);
+  const rlimit none{.rlim_cur = static_cast<rlim_t>(next), .rlim_max = limit.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &none);
+  MemoryMap map;
+  const bool opened = map.open();
+  rlimit after{};
+  ::getrlimit(RLIMIT_NOFILE, &after);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  EXPECT_EQ(after.rlim_cur, none.rlim_cur);
+  ASSERT_TRUE(opened);
+  MemoryMap::Region region;
+  EXPECT_TRUE(map.next(region));
+  map.close();
 }
 
 std::string file_bytes(const std::string& path) {

@@ -40,6 +40,8 @@ constexpr std::size_t kMostHandlers = 64;
 constinit std::array<std::atomic<CrashHandler*>, kMostHandlers> handlers{};
 constinit std::atomic<pid_t> crashing_thread{0};  // 0: none has
 constinit std::atomic<bool> recorded{false};
+// How often what was installed before has returned from what looked like a crash.
+constinit std::atomic<unsigned> survivals{0};
 
 // Used by the thread that has crashed.
 constinit CrashStack stack;
@@ -69,10 +71,13 @@ void wait_for_record() {
   constexpr int kMostPauses = 200;
   const pid_t thread = crashing_thread.load();
   if (thread == 0 || thread == thread_id()) return;
-  for (int i = 0; i < kMostPauses && !recorded.load(); ++i) ::poll(nullptr, 0, kPauseMs);
+  for (int i = 0; i < kMostPauses && crashing_thread.load() == thread && !recorded.load(); ++i) {
+    ::poll(nullptr, 0, kPauseMs);
+  }
 }
 
-// Calls `look`, which reads a stack that may be damaged: a fault in it ends it and nothing else.
+// Calls `look`, which reads a stack that may be damaged, or writes to a file that may be gone: a
+// fault in it ends it and nothing else.
 template <typename Look>
 void guarded(const Look& look) {
   if (sigsetjmp(looks_no_further, 1) == 0) {
@@ -117,7 +122,7 @@ void record_crash(Crash& crash, const Collect& collect) {
   for (const auto& slot : handlers) {
     CrashHandler* const handler = slot.load();
     if (handler != nullptr && handler->is_of(static_cast<pid_t>(crash.process))) {
-      handler->record(crash);
+      guarded([&] { handler->record(crash); });
     }
   }
   recorded.store(true);
@@ -144,6 +149,29 @@ void die_of(siginfo_t& signal) {
   if (sent != 0) ::raise(signal.si_signo);
 }
 
+// Who handled the signal has returned: the process lives on, or dies in another way.
+void note_survival() {
+  if (crashing_thread.load() != thread_id()) return;
+  survivals.fetch_add(1);
+  recorded.store(false);
+  crashing_thread.store(0);
+}
+
+// As the system would call it, but for the other stack that it may run on.
+void call_previous(const struct sigaction& before, siginfo_t& signal, void* context) {
+  if ((before.sa_flags & SA_NODEFER) != 0) {
+    sigset_t itself;
+    ::sigemptyset(&itself);
+    ::sigaddset(&itself, signal.si_signo);
+    ::pthread_sigmask(SIG_UNBLOCK, &itself, nullptr);
+  }
+  if ((before.sa_flags & SA_SIGINFO) != 0) {
+    before.sa_sigaction(signal.si_signo, &signal, context);
+  } else {
+    before.sa_handler(signal.si_signo);
+  }
+}
+
 void pass_on(siginfo_t& signal, void* context) {
   const std::size_t index = index_of(signal.si_signo);
   const struct sigaction& before = previous[index];
@@ -152,11 +180,8 @@ void pass_on(siginfo_t& signal, void* context) {
     return die_of(signal);
   }
   if ((before.sa_flags & static_cast<int>(SA_RESETHAND)) != 0) previous_spent[index].store(true);
-  if ((before.sa_flags & SA_SIGINFO) != 0) {
-    before.sa_sigaction(signal.si_signo, &signal, context);
-  } else {
-    before.sa_handler(signal.si_signo);
-  }
+  call_previous(before, signal, context);
+  note_survival();
 }
 
 void on_signal(int number, siginfo_t* signal, void* context) {
@@ -203,17 +228,20 @@ void describe_exception(std::string& type, std::string& text) {
 
 // ---- installing it
 
+// What was installed before runs on it, too, and may have counted on the thread's own. Memory is
+// taken as far as it is used; below it is none.
 void give_this_thread_a_stack_for_signals() {
-  constexpr std::size_t kBytes = 128 << 10;
+  constexpr std::size_t kBytes = 1 << 20;
+  constexpr std::size_t kGuard = 64 << 10;  // a multiple of any system's page
   stack_t now{};
   if (::sigaltstack(nullptr, &now) != 0 || (now.ss_flags & SS_DISABLE) == 0) return;
-  void* const memory =
-      ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* const memory = ::mmap(nullptr, kGuard + kBytes, PROT_NONE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return;
   stack_t own{};
-  own.ss_sp = memory;
+  own.ss_sp = static_cast<char*>(memory) + kGuard;
   own.ss_size = kBytes;
-  ::sigaltstack(&own, nullptr);
+  if (::mprotect(own.ss_sp, kBytes, PROT_READ | PROT_WRITE) == 0) ::sigaltstack(&own, nullptr);
 }
 
 // Loads and binds what the handlers will call.
@@ -226,24 +254,41 @@ void rehearse() {
   write_crash_record(crash, {}, text.data(), text.size());
 }
 
-void install_signal(std::size_t index) {
-  struct sigaction& before = previous[index];
-  if (::sigaction(kFaults[index], nullptr, &before) != 0) return;
+bool is_ours(const struct sigaction& action) {
+  return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == &on_signal;
+}
+
+void install_signal(std::size_t index, const struct sigaction& before) {
+  previous[index] = before;
+  previous_spent[index].store(false);
   struct sigaction own {};
   own.sa_sigaction = &on_signal;
   own.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  // A system call goes on afterwards where it would have.
+  own.sa_flags |= is_ignored(before) ? SA_RESTART : before.sa_flags & SA_RESTART;
   own.sa_mask = before.sa_mask;
   ::sigaction(kFaults[index], &own, nullptr);
 }
 
-void install_once() {
-  static constinit std::atomic<bool> installed{false};
-  if (installed.exchange(true)) return;
-  rehearse();
-  give_this_thread_a_stack_for_signals();
-  previous_terminate = std::get_terminate();
-  std::set_terminate(&on_terminate);
-  for (std::size_t i = 0; i < kFaults.size(); ++i) install_signal(i);
+// Later ones put back what others have taken away. Who stands in our place with a handler may call
+// ours, which must not call theirs.
+void install() {
+  static constinit std::atomic<bool> installing{false};
+  static constinit bool installed = false;
+  if (installing.exchange(true)) return;
+  if (!installed) {
+    rehearse();
+    give_this_thread_a_stack_for_signals();
+    previous_terminate = std::get_terminate();
+    std::set_terminate(&on_terminate);
+  }
+  for (std::size_t i = 0; i < kFaults.size(); ++i) {
+    struct sigaction now {};
+    if (::sigaction(kFaults[i], nullptr, &now) != 0 || is_ours(now)) continue;
+    if (!installed || is_default(now) || is_ignored(now)) install_signal(i, now);
+  }
+  installed = true;
+  installing.store(false);
 }
 
 bool enlist(CrashHandler& handler) {
@@ -270,7 +315,7 @@ Result<std::unique_ptr<CrashHandler>> CrashHandler::create(const Options& option
   if (!page.ok()) return page.status();
   std::unique_ptr<CrashHandler> handler(
       new CrashHandler(std::move(*page), std::move(fields), capacity));
-  install_once();
+  install();
   if (enlist(*handler)) return handler;
   return Status::unavailable("more than " + std::to_string(kMostHandlers) +
                              " handlers with a crash handler");
@@ -287,6 +332,7 @@ CrashHandler::CrashHandler(std::unique_ptr<CrashPage> page, std::string fields,
 CrashHandler::~CrashHandler() {
   delist(*this);
   wait_for_record();
+  if (recorded_at_ != survivals.load()) page_->forget();
 }
 
 void CrashHandler::leave_in_child() {
@@ -299,7 +345,9 @@ void CrashHandler::leave_in_child() {
 
 void CrashHandler::record(const Crash& crash) {
   const std::string_view text = write_crash_record(crash, fields_, memory_.get(), capacity_);
-  if (!text.empty()) page_->write(text, crash.time_ns);
+  if (text.empty()) return;
+  recorded_at_ = survivals.load();
+  page_->write(text, crash.time_ns);
 }
 
 }  // namespace log_aggregator

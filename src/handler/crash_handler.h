@@ -6,6 +6,8 @@
 // as it would have without. That stays for good and does nothing where no CrashHandler is left.
 // Each live one gets the record into a CrashPage of its own spool. One crash is told of, the first:
 // neither a second fault, nor another thread's, nor the SIGABRT after std::terminate writes again.
+// Where what was installed before returns, it was none perhaps: the next one then takes its place,
+// and the record is gone where the CrashHandler is destroyed in order.
 //
 // Nothing in a signal's handler allocates, takes a mutex or throws, and memory that a signal's
 // handler needs is made beforehand. A thread whose stack has overflowed has none for it: the thread
@@ -50,6 +52,7 @@ class CrashHandler {
   CrashHandler(std::unique_ptr<CrashPage> page, std::string fields, std::size_t capacity);
 
   const pid_t process_;
+  unsigned recorded_at_ = 0;  // what `survivals` was then
   const std::string fields_;
   const std::size_t capacity_;
   const std::unique_ptr<char[]> memory_;  // for the record

@@ -51,6 +51,18 @@ using ::testing::SizeIs;
 using ::testing::StartsWith;
 using testing::TemporaryDirectory;
 
+// Calls it while no file of the process may grow.
+template <typename Function>
+auto without_room(const Function& function) {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_FSIZE, &limit);
+  const rlimit none{.rlim_cur = 1, .rlim_max = limit.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &none);
+  auto result = function();
+  ::setrlimit(RLIMIT_FSIZE, &limit);
+  return result;
+}
+
 // How tests/programs/crash_program.cc has ended, and what it said.
 struct Ending {
   int signal = 0;  // 0: by itself
@@ -163,6 +175,15 @@ class CrashHandlerTest : public CrashSpoolTest {
   void SetUp() override {
 #if defined(LOG_AGGREGATOR_SANITIZED)
     GTEST_SKIP() << "a sanitizer ends a program that crashes in a way of its own";
+#endif
+  }
+};
+
+class CrashForkTest : public CrashSpoolTest {
+ protected:
+  void SetUp() override {
+#if defined(LOG_AGGREGATOR_SANITIZED)
+    GTEST_SKIP() << "the sanitizers cannot start threads after a fork, or allocate";
 #endif
   }
 };
@@ -284,6 +305,61 @@ TEST_F(CrashHandlerTest, a_signal_that_was_ignored_is_no_crash_but_a_fault_is) {
   EXPECT_THAT(message(), HasSubstr("address not mapped"));
 }
 
+TEST_F(CrashHandlerTest, a_fault_that_a_previous_handler_has_mended_is_no_crash) {
+  const Ending ending = crash("survived");
+  EXPECT_EQ(ending.output, "alive\n");
+  EXPECT_EQ(ending.exit_code, 0);
+  deliver();
+  EXPECT_THAT(crashes_, IsEmpty());
+}
+
+TEST_F(CrashHandlerTest, the_crash_after_a_fault_that_was_mended_is_told_of) {
+  EXPECT_EQ(crash("survived_then_abort").signal, SIGABRT);
+  deliver();
+  EXPECT_THAT(message(), HasSubstr("SIGABRT"));
+}
+
+// Whether it was mended, nobody knows but who mended it.
+TEST_F(CrashHandlerTest, without_an_orderly_end_a_fault_that_was_mended_is_told_of) {
+  EXPECT_EQ(crash("survived_then_killed").signal, SIGKILL);
+  deliver();
+  EXPECT_THAT(message(), HasSubstr("no permission for the address"));
+}
+
+TEST_F(CrashHandlerTest, a_previous_handler_may_jump_out_of_each_of_several_faults) {
+  const Ending ending = crash("recovered");
+  EXPECT_EQ(ending.output, "recovered 3 times\n");
+  EXPECT_EQ(ending.signal, 0);
+}
+
+TEST_F(CrashHandlerTest, a_previous_handler_has_room_as_on_the_threads_own_stack) {
+  const Ending ending = crash("chained_large");
+  EXPECT_EQ(ending.output, "previous\n");
+  EXPECT_EQ(ending.exit_code, 7);
+}
+
+TEST_F(CrashHandlerTest, system_calls_go_on_after_signals_as_they_would_have) {
+  const Ending ending = crash("interrupted");
+  EXPECT_EQ(ending.output, "previous\nalive\n");
+  EXPECT_EQ(ending.exit_code, 0);
+}
+
+TEST_F(CrashHandlerTest, the_next_handler_puts_back_what_others_have_taken_away) {
+  EXPECT_EQ(crash("installed_again").signal, SIGSEGV);
+  deliver();
+  EXPECT_THAT(crashes_, SizeIs(2));  // one for each handler
+}
+
+TEST_F(CrashHandlerTest, a_page_whose_file_was_cut_off_changes_nothing_of_how_the_process_ends) {
+  EXPECT_EQ(crash("page_gone").signal, SIGSEGV);
+}
+
+TEST_F(CrashHandlerTest, a_process_that_may_open_no_more_files_tells_where_it_was) {
+  EXPECT_EQ(crash("no_descriptors").signal, SIGABRT);
+  deliver();
+  EXPECT_THAT(stack(), HasSubstr("crash_program+0x"));
+}
+
 TEST_F(CrashHandlerTest, each_handler_gets_the_record_in_its_spool) {
   EXPECT_EQ(crash("two_handlers").signal, SIGSEGV);
   deliver(directory_.path() + "/second");
@@ -369,18 +445,45 @@ TEST_F(CrashSpoolTest, a_page_of_its_own_starts_no_worker) {
 TEST_F(CrashSpoolTest, without_room_for_a_page_the_handler_works_and_says_so) {
   Options chosen = options(directory_.path());
   chosen.crash_handler = true;
-  rlimit limit{};
-  ::getrlimit(RLIMIT_FSIZE, &limit);
-  const rlimit none{.rlim_cur = 1, .rlim_max = limit.rlim_max};
-  ::setrlimit(RLIMIT_FSIZE, &none);
-  const auto made = Handler::create(chosen);
-  ::setrlimit(RLIMIT_FSIZE, &limit);
+  const auto made = without_room([&] { return Handler::create(chosen); });
   ASSERT_TRUE(made.ok());
   EXPECT_THAT(reports_, ElementsAre(AllOf(HasSubstr("a crash will not be recorded: "),
                                           HasSubstr("File too large"))));
   EXPECT_THAT(list_spool(directory_.path()).value(), IsEmpty());
   EXPECT_TRUE((*made)->log(Level::info, "all the same"));
   EXPECT_TRUE((*made)->close());
+}
+
+// Whose report forks: no lock of the handler may be held then.
+TEST_F(CrashForkTest, a_report_that_there_is_no_room_for_a_page_may_fork) {
+  Options chosen = options(directory_.path());
+  chosen.crash_handler = true;
+  int status = -1;
+  chosen.report = [&status](std::string_view) {
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(0);
+    ::waitpid(child, &status, 0);
+  };
+  const auto made = without_room([&] { return Handler::create(chosen); });
+  EXPECT_TRUE(made.ok());
+  EXPECT_EQ(status, 0);
+}
+
+TEST_F(CrashForkTest, a_child_without_room_for_a_page_of_its_own_says_so) {
+  Options chosen = options(directory_.path());
+  chosen.crash_handler = true;
+  const auto handler = Handler::create(chosen).value();
+  EXPECT_THAT(reports_, IsEmpty());
+  const pid_t child = ::fork();
+  if (child == 0) {
+    without_room([&] { return handler->log(Level::info, "child"); });
+    handler->flush();
+    EXPECT_THAT(reports_, Contains(HasSubstr("a crash will not be recorded: ")));
+    ::_exit(HasFailure() ? 1 : 0);
+  }
+  int status = -1;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
 }
 
 TEST(CrashHandlerOptionTest, it_needs_a_spool) {

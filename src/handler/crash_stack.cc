@@ -89,30 +89,24 @@ void CrashStack::add(std::uintptr_t address) {
 // Only files that a frame is in are looked into: reading others may fault, or wake a device.
 void CrashStack::resolve() {
   if (!map_.open()) return;
-  MemoryMap::Region first;  // of the file that the region is of
   MemoryMap::Region region;
   while (map_.next(region)) {
     if (region.path.empty()) continue;
-    if (region.file_offset == 0) first = region;
     for (std::size_t i = 0; i < size_; ++i) {
       Frame& frame = frames_[i];
-      if (frame.address >= region.begin && frame.address < region.end) place(frame, region, first);
+      if (frame.address >= region.begin && frame.address < region.end) place(frame, region);
     }
   }
   map_.close();
 }
 
-void CrashStack::place(Frame& frame, const MemoryMap::Region& region,
-                       const MemoryMap::Region& first) {
+void CrashStack::place(Frame& frame, const MemoryMap::Region& region) {
   FixedText text(frame.place.data(), frame.place.size());
   text.append(" ");
   text.append(region.path);
   text.append("+");
-  text.hex(frame.address - first.begin);
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): so do lines of text
-  const std::string_view beginning(reinterpret_cast<const char*>(first.begin),
-                                   first.readable ? first.end - first.begin : 0);
-  if (const auto facts = read_elf(beginning); facts && !facts->build_id.empty()) {
+  text.hex(frame.address - region.file_begin);
+  if (const auto facts = read_elf(region.file_head); facts && !facts->build_id.empty()) {
     text.append(" (build-id ");
     text.hex_bytes(facts->build_id);
     text.append(")");

@@ -59,7 +59,7 @@ class CrashStack {
 
   void walk(std::uintptr_t from);
   void add(std::uintptr_t address);
-  void place(Frame& frame, const MemoryMap::Region& region, const MemoryMap::Region& first);
+  void place(Frame& frame, const MemoryMap::Region& region);
 
   std::size_t size_ = 0;
   std::array<Frame, kMostFrames> frames_{};

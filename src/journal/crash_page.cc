@@ -23,7 +23,9 @@ Result<std::unique_ptr<CrashPage>> CrashPage::create(Files& files, const std::st
   std::unique_ptr<CrashPage> page(new CrashPage(std::make_unique<Spool>(files, root, make_uuid())));
   auto segment = page->spool_->create_segment(1, segment_bytes(record_bytes), mapped);
   Status status = segment.status();
-  if (segment.ok()) status = (*segment)->begin(1, now_ns);
+  // Its blocks now, so that a full disk cannot keep it from being written later.
+  if (segment.ok()) status = (*segment)->fill();
+  if (status.ok()) status = (*segment)->begin(1, now_ns);
   if (!status.ok()) return status;
   page->segment_ = std::move(*segment);
   return page;
@@ -34,6 +36,7 @@ CrashPage::~CrashPage() {
 }
 
 bool CrashPage::write(std::string_view record, std::int64_t time_ns) {
+  segment_->rewind();
   written_ = segment_->append(
       {.sequence = 1, .severity = kCritical, .time_ns = time_ns, .payload = record});
   return written_;

@@ -33,8 +33,12 @@ class CrashPage {
 
   const std::string& id() const { return spool_->id(); }
 
-  // Once. Async-signal-safe: no allocation, no mutex. False where the file cannot be written.
+  // In the place of what was written before. Async-signal-safe: no allocation, no mutex. False
+  // where the file cannot be written.
   bool write(std::string_view record, std::int64_t time_ns);
+  // The process lives on: what was written is only left to be delivered where it dies without
+  // destroying this.
+  void forget() { written_ = false; }
 
   // In a forked child, where it is its parent's: closes what was inherited. Nothing else may be
   // done with it then, not even destroying it; the memory is not the child's.

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -73,6 +74,39 @@ TEST_P(CrashPageTest, it_is_gone_with_its_owner_unless_a_record_was_written) {
   EXPECT_TRUE(page->write("{}", 1));
   page.reset();
   EXPECT_EQ(testing::recover(files_, "/root", id).records.size(), 1U);
+}
+
+TEST_P(CrashPageTest, a_second_record_takes_the_place_of_the_first) {
+  auto page = std::move(make().value());
+  EXPECT_TRUE(page->write(std::string(kRecordBytes, 'x'), 77));
+  EXPECT_TRUE(page->write("{}", 78));
+  const Recovered found = die(std::move(page));
+  EXPECT_THAT(found.records, ::testing::ElementsAre(ReadRecord{1, 50, "{}"}));
+  EXPECT_EQ(found.missing, 0U);
+}
+
+TEST_P(CrashPageTest, a_record_that_was_forgotten_is_found_only_where_the_process_dies) {
+  auto page = std::move(make().value());
+  EXPECT_TRUE(page->write("{}", 77));
+  page->forget();
+  EXPECT_EQ(die(std::move(page)).records.size(), 1U);
+
+  page = std::move(make().value());
+  EXPECT_TRUE(page->write("{}", 77));
+  page->forget();
+  const std::string id = page->id();
+  page.reset();
+  EXPECT_FALSE(testing::recover(files_, "/root", id).adopted);
+}
+
+TEST_P(CrashPageTest, its_blocks_are_there_before_a_record_is) {
+  const auto page = std::move(make().value());
+  const auto paths = files_.paths();
+  const auto segment = std::find_if(paths.begin(), paths.end(), [](const std::string& path) {
+    return path.ends_with(".segment");
+  });
+  ASSERT_NE(segment, paths.end());
+  EXPECT_GE(files_.open(*segment, Files::Open::to_read).value()->size().value(), kRecordBytes);
 }
 
 TEST_P(CrashPageTest, where_it_cannot_be_made_nothing_is_left) {

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "src/base/crc32c.h"
+#include "src/base/not_cancelled.h"
 
 namespace log_aggregator {
 namespace {
@@ -157,10 +158,7 @@ void Segment::name(const SegmentId& id) {
 
 Status Segment::begin(std::uint64_t first_sequence, std::int64_t now_ns) {
   first_sequence_ = first_sequence;
-  last_sequence_ = first_sequence - 1;
-  levels_ = {};
-  payload_bytes_ = 0;
-  committed_.store(kFirstFrame, std::memory_order_relaxed);
+  rewind();
   if (!in_file_) return {};
 
   SegmentHeader header{.magic = kMagic,
@@ -177,6 +175,13 @@ Status Segment::begin(std::uint64_t first_sequence, std::int64_t now_ns) {
   std::memcpy(memory_.data(), &header, sizeof header);
   set_hint(kFirstFrame);
   return written_ ? written_->write(0, {memory_.data(), kFirstFrame}) : Status();
+}
+
+void Segment::rewind() {
+  last_sequence_ = first_sequence_ - 1;
+  levels_ = {};
+  payload_bytes_ = 0;
+  committed_.store(kFirstFrame, std::memory_order_relaxed);
 }
 
 bool Segment::fits(std::size_t payload_bytes) const {
@@ -217,6 +222,7 @@ bool Segment::append(const RecordView& record) {
 }
 
 bool Segment::write_through(std::size_t offset, std::size_t bytes) {
+  const NotCancelled guard;
   return written_->try_write(offset, {memory_.data() + offset, bytes});
 }
 
@@ -239,10 +245,10 @@ bool Segment::read(std::size_t offset, RecordView& record, std::size_t& end_offs
 
 Status Segment::fill() {
   static constexpr std::array<char, kFillBytes> kZeros{};
-  if (!memory_.is_mapped()) return {};
+  if (file() == nullptr) return {};
   for (std::size_t at = 0; at < capacity_; at += kFillBytes) {
     const std::string_view zeros(kZeros.data(), std::min(kFillBytes, capacity_ - at));
-    if (Status written = memory_.file()->write(at, zeros); !written.ok()) return written;
+    if (Status written = file()->write(at, zeros); !written.ok()) return written;
   }
   return {};
 }
@@ -266,8 +272,7 @@ std::size_t Segment::populate(std::size_t end, std::size_t ahead, Clock::TimePoi
 
 Status Segment::sync() {
   if (sync_failed_) return Status::unavailable("a segment that could not be synced before");
-  File* const file = written_ ? written_.get() : memory_.file();
-  Status synced = file != nullptr ? file->sync() : Status();
+  Status synced = file() != nullptr ? file()->sync() : Status();
   sync_failed_ = !synced.ok();
   return synced;
 }

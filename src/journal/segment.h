@@ -136,6 +136,9 @@ class Segment {
   // Begins a new, empty life. Nobody may be reading. A segment in a file that cannot be written
   // says so; it must not be used then.
   Status begin(std::uint64_t first_sequence, std::int64_t now_ns);
+  // Begins this life anew: what is appended next takes the place of what was. Likewise.
+  // Async-signal-safe.
+  void rewind();
 
   bool fits(std::size_t payload_bytes) const;
   // Only where it fits. False where the file cannot be written; the segment is as before then, but
@@ -176,8 +179,8 @@ class Segment {
 
   // ---- a segment in a file
 
-  // Fills the file of a mapped segment with zeros, so that its pages are there and can be written.
-  // Before the next life.
+  // Fills the file with zeros: the pages of one that is mapped are there then and can be written,
+  // and one that is written has its blocks. Before the next life.
   Status fill();
   // Makes the pages behind `end` present and writable up to `ahead` further, so that the next
   // appends meet no page fault; returns up to where they are.
@@ -197,6 +200,7 @@ class Segment {
  private:
   Segment(SegmentMemory memory, std::unique_ptr<File> written, bool in_file);
 
+  File* file() const { return written_ ? written_.get() : memory_.file(); }
   bool write_through(std::size_t offset, std::size_t bytes);
   void set_hint(std::size_t end);
 

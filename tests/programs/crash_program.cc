@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <setjmp.h>  // NOLINT(modernize-deprecated-headers): a plain setjmp
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -13,7 +15,10 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <functional>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <stdexcept>
@@ -124,6 +129,41 @@ void in_child(const std::function<void()>& crash) {
   ::_exit(WIFSIGNALED(status) ? WTERMSIG(status) : 0);
 }
 
+// A child sends them to this process while it waits for a byte, which it then sends.
+void read_while_signals_come(std::initializer_list<int> signals) {
+  std::array<int, 2> pipe{};
+  if (::pipe(pipe.data()) != 0) return;
+  const pid_t reader = ::getpid();
+  const std::string stat = "/proc/" + std::to_string(reader) + "/stat";
+  const auto waits = [&] {
+    std::string number;
+    std::string name;
+    std::string state;
+    std::ifstream(stat) >> number >> name >> name >> state;
+    return state == "S";
+  };
+  if (::fork() == 0) {
+    for (const int signal : signals) {
+      while (!waits()) std::this_thread::yield();
+      ::kill(reader, signal);
+    }
+    while (!waits()) std::this_thread::yield();
+    ::_exit(::write(pipe[1], "x", 1) == 1 ? 0 : 1);
+  }
+  char byte = 0;
+  say(::read(pipe[0], &byte, 1) == 1 ? "alive\n" : "interrupted\n");
+}
+
+// The room for a crash is the smallest of the spool's files that hold records.
+void truncate_small_files(const std::string& spool) {
+  constexpr std::uintmax_t kSmall = 256 << 10;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(spool)) {
+    if (entry.path().extension() == ".segment" && entry.file_size() < kSmall) {
+      std::filesystem::resize_file(entry.path(), 0);
+    }
+  }
+}
+
 // Hooks of forks run in the opposite order of their registration: this one before any of the
 // library's makes it the last, when the thread that forks holds all mutexes of the handler.
 bool crash_while_all_is_locked = false;
@@ -155,6 +195,34 @@ void previous_looks_at_registers(int, siginfo_t*, void* context) {
   ::_exit(7);
 }
 
+// A page that may not be read, until this is called.
+char* forbidden_page = nullptr;
+constexpr std::size_t kPage = 4096;
+void previous_permits(int) { ::mprotect(forbidden_page, kPage, PROT_READ | PROT_WRITE); }
+void read_forbidden_page() {
+  void* const memory = ::mmap(nullptr, kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  forbidden_page = static_cast<char*>(memory);
+  zero = *static_cast<volatile char*>(forbidden_page);
+  say("alive\n");
+}
+
+jmp_buf recovered;
+void previous_jumps(int) { longjmp(recovered, 1); }
+void recover_three_times() {
+  static volatile int times = 0;
+  if (setjmp(recovered) != 0) times = times + 1;
+  if (times < 3) segfault();
+  say("recovered 3 times\n");
+}
+
+// Far more than a stack for signals commonly has.
+void previous_takes_room(int) {
+  volatile char room[512 << 10];
+  for (std::size_t i = 0; i < sizeof room; i += kPage) room[i] = 1;
+  say("previous\n");
+  ::_exit(7);
+}
+
 void install_before(std::string_view way) {
   struct sigaction action {};
   if (way == "call_nothing_chained") {
@@ -169,6 +237,21 @@ void install_before(std::string_view way) {
     action.sa_handler = &previous_plain;
     action.sa_flags = static_cast<int>(SA_RESETHAND);
     ::sigaction(SIGSEGV, &action, nullptr);
+  } else if (way == "survived" || way == "survived_then_abort" || way == "survived_then_killed") {
+    action.sa_handler = &previous_permits;
+    ::sigaction(SIGSEGV, &action, nullptr);
+  } else if (way == "recovered") {
+    action.sa_handler = &previous_jumps;
+    action.sa_flags = static_cast<int>(SA_NODEFER);
+    ::sigaction(SIGSEGV, &action, nullptr);
+  } else if (way == "chained_large") {
+    action.sa_handler = &previous_takes_room;
+    ::sigaction(SIGSEGV, &action, nullptr);
+  } else if (way == "interrupted") {
+    action.sa_handler = &previous_plain;
+    action.sa_flags = SA_RESTART;
+    ::sigaction(SIGABRT, &action, nullptr);
+    ::signal(SIGBUS, SIG_IGN);
   } else if (way == "ignored") {
     ::signal(SIGSEGV, SIG_IGN);
   } else if (way == "terminate_chained") {
@@ -207,6 +290,42 @@ const std::map<std::string_view, std::function<void(const std::string& spool)>>&
          ::raise(SIGSEGV);
          say("alive\n");
          segfault();
+       }},
+      {"survived", [](auto&) { read_forbidden_page(); }},
+      {"survived_then_abort",
+       [](auto&) {
+         read_forbidden_page();
+         std::abort();
+       }},
+      {"survived_then_killed",
+       [](auto&) {
+         read_forbidden_page();
+         ::raise(SIGKILL);
+       }},
+      {"recovered", [](auto&) { recover_three_times(); }},
+      {"chained_large", [](auto&) { segfault(); }},
+      {"interrupted",
+       [](auto&) {
+         read_while_signals_come({SIGABRT, SIGBUS});
+       }},
+      {"installed_again",
+       [](const std::string& spool) {
+         ::signal(SIGSEGV, SIG_DFL);
+         const auto second = Handler::create(options_for(spool)).value();
+         segfault();
+       }},
+      {"page_gone",
+       [](const std::string& spool) {
+         truncate_small_files(spool);
+         segfault();
+       }},
+      {"no_descriptors",
+       [](auto&) {
+         rlimit limit{};
+         ::getrlimit(RLIMIT_NOFILE, &limit);
+         limit.rlim_cur = static_cast<rlim_t>(::dup(STDOUT_FILENO) + 1);
+         ::setrlimit(RLIMIT_NOFILE, &limit);
+         std::abort();
        }},
       {"watchdog",
        [](auto&) {
