@@ -1,4 +1,4 @@
-# Debian packages of the three components, by `cpack` in the build: liblog-aggregator0,
+# Debian packages of the three components, by `cpack` in the build: liblog-aggregator0.1,
 # liblog-aggregator-dev and log-aggregator. The preset `package` gives them the prefix /usr.
 
 if(NOT CPACK_PACKAGE_CONTACT)
@@ -18,7 +18,7 @@ endif()
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_COMPRESSION_TYPE xz)
 
-set(library_package liblog-aggregator${PROJECT_VERSION_MAJOR})
+set(library_package liblog-aggregator${log_aggregator_abi})
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME ${library_package})
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SECTION libs)
 set(CPACK_DEBIAN_RUNTIME_DESCRIPTION "Ships log records to a log aggregation API: shared library
@@ -26,9 +26,8 @@ Takes the log records of C++ applications without making them wait, and
 delivers them over HTTP in batches, with retries and, if wanted, a spool that
 survives the process.")
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SHLIBDEPS ON)
-# While the version is 0.x, programs need the release that they were built with.
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
-set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS_POLICY "=")
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS_POLICY ">=")
 file(WRITE ${PROJECT_BINARY_DIR}/triggers "activate-noawait ldconfig\n")
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA ${PROJECT_BINARY_DIR}/triggers)
 

@@ -36,9 +36,21 @@ install(FILES
 
 # ---- pkg-config
 
-# The files find their prefix by where they are.
+# The files find their prefix by where they are, unless that was chosen for good.
 set(pkgconfig_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-file(RELATIVE_PATH prefix_of_pkgconfig /prefix/${pkgconfig_dir} /prefix)
+if(IS_ABSOLUTE ${CMAKE_INSTALL_LIBDIR})
+  set(pkgconfig_prefix ${CMAKE_INSTALL_PREFIX})
+else()
+  file(RELATIVE_PATH pkgconfig_prefix /prefix/${pkgconfig_dir} /prefix)
+  string(PREPEND pkgconfig_prefix "\${pcfiledir}/")
+endif()
+foreach(dir LIBDIR INCLUDEDIR)
+  if(IS_ABSOLUTE ${CMAKE_INSTALL_${dir}})
+    set(pkgconfig_${dir} ${CMAKE_INSTALL_${dir}})
+  else()
+    set(pkgconfig_${dir} "\${prefix}/${CMAKE_INSTALL_${dir}}")
+  endif()
+endforeach()
 foreach(module log_aggregator log_aggregator_spdlog_sink)
   configure_file(cmake/${module}.pc.in ${module}.pc @ONLY)
   install(FILES ${PROJECT_BINARY_DIR}/${module}.pc DESTINATION ${pkgconfig_dir} COMPONENT devel)

@@ -12,6 +12,8 @@ run_checks() {
   check "types of the log page" page-types page_npm run types
   check "include directions" includes .venv/bin/python scripts/check_includes.py
   check "reference of the C++ interface" docs make_reference
+  check "installed headers and library, clang 16" clang-package \
+    .venv/bin/python -m pytest tests/package -k clang
   check "clang-tidy, warnings of clang 16" clang-tidy tidy
   check "AddressSanitizer, UBSan: build" asan-build preset_build asan
   check "AddressSanitizer, UBSan: C++ tests" asan-test preset_test asan

@@ -13,7 +13,7 @@ import pytest
 from package.bare_debian import CannotBeMade, bare_debian
 from package.project import PROJECTS, ROOT, run, sample, skip_without
 
-PACKAGES = ("liblog-aggregator0", "liblog-aggregator-dev", "log-aggregator")
+PACKAGES = ("liblog-aggregator0.1", "liblog-aggregator-dev", "log-aggregator")
 STRANGERS_TOOLS = ("g++", "cmake", "make", "pkg-config", "libspdlog-dev")
 
 
@@ -40,9 +40,9 @@ def test_the_packages_need_what_they_use(packages):
         {re.match(r"\S+", entry)[0] for entry in dependencies(packages[name])} for name in PACKAGES
     )
     assert {"libc6", "libcurl4", "libzstd1", "libdeflate0"} <= runtime
-    assert {"liblog-aggregator0", "libcurl4-openssl-dev", "libsimdjson-dev"} <= devel
+    assert {"liblog-aggregator0.1", "libcurl4-openssl-dev", "libsimdjson-dev"} <= devel
     assert "libsqlite3-0" in command
-    assert "liblog-aggregator0" not in command
+    assert "liblog-aggregator0.1" not in command
     assert not any("spdlog" in entry for entry in runtime | devel | command)
 
 
@@ -56,7 +56,7 @@ def test_each_package_has_its_licence_and_nothing_outside_its_places(packages):
 @pytest.fixture(scope="module")
 def debian(packages, tmp_path_factory):
     """A bare Debian with the three packages and a stranger's tools."""
-    ours = re.compile(r"liblog-aggregator0\b")
+    ours = re.compile(r"liblog-aggregator0\.1\b")
     needed = {entry for file in packages.values() for entry in dependencies(file)}
     wanted = sorted(entry for entry in needed if not ours.match(entry))
     folder = tmp_path_factory.mktemp("debian")

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,14 +21,14 @@ def pkg_config(prefix: Path, *arguments: str) -> list[str]:
     return shlex.split(run("pkg-config", *arguments, env=os.environ | search))
 
 
-def build(folder: Path, *options: str | Path) -> Path:
-    run("cmake", "-S", folder, "-B", folder / "build", "-G", "Ninja", *options)
+def build(folder: Path, *options: str | Path, **settings: Any) -> Path:
+    run("cmake", "-S", folder, "-B", folder / "build", "-G", "Ninja", *options, **settings)
     run("cmake", "--build", folder / "build", "--target", "shop")
     return folder / "build" / "shop"
 
 
 def needs_our_library(program: Path) -> bool:
-    return "liblog_aggregator.so.0]" in run("readelf", "-d", program)
+    return "liblog_aggregator.so.0.1]" in run("readelf", "-d", program)
 
 
 def arrived(collector) -> bool:
@@ -72,9 +73,33 @@ def test_a_program_finds_it_by_pkg_config(prefix, stranger, collector, project, 
     assert needs_our_library(program) == (kind == "shared")
 
 
+def test_without_what_the_static_library_needs_it_is_not_found(prefix, stranger):
+    folder = stranger("handler")
+    asked = 'LogAggregator QUIET COMPONENTS static)\nmessage(FATAL_ERROR "${LogAggregator_NOT_FOUND_MESSAGE}"'
+    edit(folder / "CMakeLists.txt", "LogAggregator REQUIRED", asked)
+    nowhere = {"PKG_CONFIG_LIBDIR": "/nowhere"}
+    with pytest.raises(AssertionError, match=r"needs libcurl and its development\s+files"):
+        build(folder, f"-DCMAKE_PREFIX_PATH={prefix}", env=os.environ | nowhere)
+
+
+def test_where_the_places_are_absolute_pkg_config_names_them(tmp_path):
+    options = (
+        "-DLOG_AGGREGATOR_COMMAND=OFF",
+        "-DCMAKE_INSTALL_LIBDIR=/opt/ours/lib",
+        "-DCMAKE_INSTALL_INCLUDEDIR=/opt/ours/include",
+    )
+    run("cmake", "-S", ROOT, "-B", tmp_path, "-G", "Ninja", *options)
+    flags = run(
+        "pkg-config", "--cflags", "--libs", tmp_path / "log_aggregator.pc", env=os.environ
+    ).split()
+    assert {"-I/opt/ours/include", "-L/opt/ours/lib"} <= set(flags)
+
+
 @pytest.mark.timeout(300)
 def test_it_is_a_part_of_another_project(stranger, collector):
-    """Unoptimised, as nobody says otherwise, in the standard of that project."""
+    """Unoptimised, as nobody says otherwise, in the standard of that project, which would have
+    several files compiled as one.
+    """
     folder = stranger("handler")
     lists = folder / "CMakeLists.txt"
     theirs = "set(CMAKE_CXX_STANDARD 23)\nenable_testing()\n"
@@ -83,6 +108,7 @@ def test_it_is_a_part_of_another_project(stranger, collector):
         folder,
         f"-DFETCHCONTENT_SOURCE_DIR_LOG_AGGREGATOR={ROOT}",
         "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON",
+        "-DCMAKE_UNITY_BUILD=ON",
     )
     run(program)
     assert arrived(collector)
