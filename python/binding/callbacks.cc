@@ -4,6 +4,7 @@
 #include <thread>
 #include <utility>
 
+#include "python/binding/gil.h"
 #include "python/binding/text.h"
 
 namespace log_aggregator::python {
@@ -13,17 +14,25 @@ namespace {
 thread_local const Callbacks* current = nullptr;
 
 // An error in a callable has nowhere to go; Ctrl-C, which found the main thread in one, has: it is
-// raised again as soon as the interpreter runs on.
+// raised again as soon as the interpreter runs on. Returns the name of its type. What its frames
+// hold goes with it, and may run Python.
 std::string swallow_error() {
   if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) PyErr_SetInterrupt();
-  Interruption interruption;
-  return interruption.take();
+  std::string name(short_type_name(reinterpret_cast<PyTypeObject*>(PyErr_Occurred())));
+  never_unwound([] { PyErr_Clear(); });
+  return name;
+}
+
+// A thread that is refused the interpreter lock in what this runs must stay in here: no Ref of the
+// frames around may be destroyed without the lock.
+PyObject* call(PyObject* callable, PyObject* argument = nullptr) {
+  return never_unwound([=] { return PyObject_CallFunctionObjArgs(callable, argument, nullptr); });
 }
 
 Result<Headers> call_auth(const Ref& callable) {
   if (!callable) return Status::unavailable("the handler was collected as garbage");
   Headers headers;
-  const Ref pairs = Ref::steal(PyObject_CallNoArgs(callable.get()));
+  const Ref pairs = Ref::steal(call(callable.get()));
   if (pairs && read_headers(pairs.get(), headers)) return headers;
   return Status::unavailable("the auth callable raised " + swallow_error());
 }
@@ -31,7 +40,7 @@ Result<Headers> call_auth(const Ref& callable) {
 void call_report(PyObject* callable, std::string_view line) {
   const Ref text = Ref::steal(
       PyUnicode_DecodeUTF8(line.data(), static_cast<Py_ssize_t>(line.size()), "replace"));
-  const Ref result = text ? Ref::steal(PyObject_CallOneArg(callable, text.get())) : Ref();
+  const Ref result = text ? Ref::steal(call(callable, text.get())) : Ref();
   if (!result) swallow_error();
 }
 
@@ -107,14 +116,19 @@ bool Callbacks::wait_until_left(std::chrono::steady_clock::time_point deadline) 
   }
 }
 
+// The core, which calls these two, must not be unwound: it would swallow that, which ends the
+// process.
 Result<Headers> Callbacks::auth() {
   const std::optional<Visit> visit = enter();
   if (!visit) return Status::unavailable("the interpreter is ending: auth cannot be asked");
-  const PyGILState_STATE state = PyGILState_Ensure();
-  const Callbacks* const outer = std::exchange(current, this);
-  Result<Headers> headers = call_auth(Ref(auth_));  // of our own: it may be cleared meanwhile
-  current = outer;
-  PyGILState_Release(state);
+  Result<Headers> headers = never_unwound([this] {
+    const PyGILState_STATE state = PyGILState_Ensure();
+    const Callbacks* const outer = std::exchange(current, this);
+    Result<Headers> answer = call_auth(Ref(auth_));  // of our own: it may be cleared meanwhile
+    current = outer;
+    PyGILState_Release(state);
+    return answer;
+  });
   leave(*visit);
   return headers;
 }
@@ -122,11 +136,13 @@ Result<Headers> Callbacks::auth() {
 void Callbacks::report(std::string_view line) {
   const std::optional<Visit> visit = enter();
   if (!visit) return write_to_stderr(line);
-  const PyGILState_STATE state = PyGILState_Ensure();
-  const Callbacks* const outer = std::exchange(current, this);
-  if (const Ref callable = report_) call_report(callable.get(), line);
-  current = outer;
-  PyGILState_Release(state);
+  never_unwound([this, line] {
+    const PyGILState_STATE state = PyGILState_Ensure();
+    const Callbacks* const outer = std::exchange(current, this);
+    if (const Ref callable = report_) call_report(callable.get(), line);
+    current = outer;
+    PyGILState_Release(state);
+  });
   leave(*visit);
 }
 

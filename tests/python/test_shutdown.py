@@ -177,6 +177,63 @@ ends_now()
     assert_bounded(took)
 
 
+# A retry loop, for one. Each sleep ends by asking for the interpreter lock.
+RUNS_ON = """
+entered = threading.Semaphore(0)
+def runs_on(*_):
+    entered.release()
+    while True:
+        time.sleep(0.0002)
+"""
+
+
+def test_an_auth_callable_that_runs_on_in_python_bounds_the_end(end_of):
+    took = end_of(
+        RUNS_ON
+        + """
+for _ in range(3):
+    logger.addHandler(make_handler(auth=runs_on))
+logger.info('lost')
+for _ in range(3):
+    entered.acquire()
+ends_now()
+"""
+    )
+    assert_bounded(took)
+
+
+def test_an_error_of_auth_that_runs_on_as_it_goes_bounds_the_end(end_of):
+    took = end_of(
+        RUNS_ON
+        + """
+class Last:
+    __del__ = runs_on
+def auth():
+    last = Last()
+    raise ValueError
+logger.addHandler(make_handler(auth=auth))
+logger.info('lost')
+entered.acquire()
+ends_now()
+"""
+    )
+    assert_bounded(took)
+
+
+def test_a_report_that_runs_on_in_python_bounds_the_end(end_of, log_api):
+    log_api.respond(400)
+    took = end_of(
+        RUNS_ON
+        + """
+logging.getLogger("quiet").addFilter(runs_on)
+logger.info('refused')
+entered.acquire()
+ends_now()
+"""
+    )
+    assert_bounded(took)
+
+
 def test_daemon_threads_and_atexit_functions_that_log_bound_the_end(end_of, log_api):
     log_api.hang()
     took = end_of(
