@@ -42,6 +42,18 @@ def edit(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new))
 
 
+PLUGIN = """
+add_library(plugin MODULE main.cc)
+target_link_libraries(plugin PRIVATE LogAggregator::handler)
+"""
+
+
+def exports_of_plugin(folder: Path) -> str:
+    run("cmake", "--build", folder / "build", "--target", "plugin")
+    plugin = folder / "build" / "libplugin.so"
+    return run("nm", "--dynamic", "--defined-only", "--demangle", plugin)
+
+
 @pytest.mark.parametrize("kind", ["", "shared", "static"])
 @pytest.mark.parametrize("project", PROJECTS)
 def test_a_program_finds_it_by_cmake(prefix, stranger, collector, project, kind):
@@ -104,6 +116,8 @@ def test_it_is_a_part_of_another_project(stranger, collector):
     lists = folder / "CMakeLists.txt"
     theirs = "set(CMAKE_CXX_STANDARD 23)\nenable_testing()\n"
     edit(lists, "find_package(LogAggregator REQUIRED)\n", theirs + sample("subdirectory"))
+    with lists.open("a") as file:
+        file.write(PLUGIN)
     program = build(
         folder,
         f"-DFETCHCONTENT_SOURCE_DIR_LOG_AGGREGATOR={ROOT}",
@@ -112,6 +126,7 @@ def test_it_is_a_part_of_another_project(stranger, collector):
     )
     run(program)
     assert arrived(collector)
+    assert " T log_aggregator::" not in exports_of_plugin(folder)
     tree = program.parent
     commands = (tree / "compile_commands.json").read_text()
     assert "src/handler/handler.cc" in commands
@@ -181,6 +196,18 @@ def test_the_shared_library_exports_what_the_headers_mark_and_nothing_else(prefi
         exported.add(re.split(r"[(:\[]", name.removeprefix("log_aggregator::"))[0])
     # Field has inline functions, and one that is exported.
     assert exported - {"Field"} == marked - {"write"}
+
+
+def test_a_module_keeps_its_copy_of_the_library_to_itself(prefix, stranger):
+    """The program that loads it may have another, whose functions it would call."""
+    folder = stranger("handler")
+    edit(folder / "CMakeLists.txt", "REQUIRED", "REQUIRED COMPONENTS static")
+    with (folder / "CMakeLists.txt").open("a") as lists:
+        lists.write(PLUGIN)
+    build(folder, f"-DCMAKE_PREFIX_PATH={prefix}")
+    exports = exports_of_plugin(folder)
+    assert " T main\n" in exports
+    assert " T log_aggregator::" not in exports
 
 
 def test_the_static_library_is_for_every_compiler(prefix):

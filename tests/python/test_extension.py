@@ -10,6 +10,8 @@ import gc
 import importlib
 import logging
 import os
+import re
+import subprocess
 import sys
 import threading
 import time
@@ -18,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from log_aggregator_handler import LogAggregatorHandler
+from log_aggregator_handler import LogAggregatorHandler, _core
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -234,6 +236,29 @@ def test_other_objects_are_refused(native, wrong):
 def test_a_handler_of_a_later_version_is_refused(native, make_handler):
     with pytest.raises(ValueError, match=r"version 2.*knows version 1"):
         native.join_newer(make_handler())
+
+
+# ---- copies of the library
+
+
+def exports_of(module: str | Path) -> list[str]:
+    """The names by which other code could find something in it, or find its own in the place."""
+    command = ["nm", "--dynamic", "--defined-only", "--format=posix", str(module)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [line.split()[0] for line in done.stdout.splitlines()]
+
+
+def test_what_python_looks_for_is_all_that_the_package_exports(extensions):
+    assert exports_of(_core.__file__) == ["PyInit__core"]
+    [example] = Path(extensions[1]).glob("pricing.*.so")
+    assert exports_of(example) == ["PyInit_pricing"]
+
+
+def test_an_extension_exports_none_of_the_librarys_functions(extensions):
+    [native] = Path(extensions[0]).glob("native.*.so")
+    exports = exports_of(native)
+    assert "PyInit_native" in exports
+    assert not [name for name in exports if re.match("_ZNK?14log_aggregator", name)]
 
 
 # ---- forks and ends
