@@ -8,7 +8,10 @@
  *
  * The table and all that it points at live as long as somebody holds the handler: from the call of
  * retain() to that of release(). Every function may be called from any thread, with or without the
- * lock of the interpreter that the handler belongs to, also while that ends and afterwards.
+ * lock of the interpreter that the handler belongs to, also while that ends and afterwards. Those
+ * that may wait (log_json() with `may_wait`, flush(), check_connection()) are not for threads that
+ * are in a sub-interpreter: callables of the main one would run there, and on CPython 3.10 and 3.11
+ * the lock may be kept while they wait.
  *
  * Stable: what is there does not change; what is new comes at the end, and `size` tells. */
 

@@ -40,8 +40,9 @@ namespace log_aggregator {
 // A Handler that logs through `python_handler`, a log_aggregator_handler.LogAggregatorHandler,
 // which lives at least as long; see Handler::join(). To be called with the interpreter lock and
 // without a Python error set, and sets none. What it returns may be used and destroyed on any
-// thread, with the lock or without, also after the interpreter has ended. Fails with
-// invalid_argument for other objects, and for a handler of another version.
+// thread, with the lock or without, also after the interpreter has ended; in a sub-interpreter by
+// calls that do not wait, see handler_functions.h. Fails with invalid_argument for other objects
+// and for a handler of another version.
 inline Result<std::unique_ptr<Handler>> handler_of(PyObject* python_handler,
                                                    std::string_view logger = {}) {
   PyObject* const capsule = PyObject_GetAttrString(python_handler, "capsule");

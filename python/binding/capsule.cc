@@ -35,7 +35,7 @@ std::atomic<Bridge*> let_go{nullptr};
 
 Bridge& bridge_of(void* handler) { return *static_cast<Bridge*>(handler); }
 
-// With the interpreter lock.
+// In the main interpreter.
 void destroy(Bridge* bridge) {
   PyObject* const kept = bridge->kept;
   delete bridge;
@@ -62,7 +62,7 @@ void retain(void* handler) { bridge_of(handler).holders.fetch_add(1, std::memory
 void release(void* handler) {
   Bridge* const bridge = &bridge_of(handler);
   if (bridge->holders.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
-  if (holds_gil()) {
+  if (is_in_main_interpreter()) {
     never_unwound([bridge] {
       destroy(bridge);
       return true;

@@ -7,7 +7,7 @@
 // interpreter ends, such a thread stays where it is, which is what CPython does since 3.14: up to
 // then it unwinds the thread, and the code that called us may not be made for that. Nobody waits
 // for the lock to let go of a handler: what is let go without it goes when the next capsule is
-// made.
+// made, as is what a thread in a sub-interpreter lets go, whose objects ours are not.
 
 #pragma once
 

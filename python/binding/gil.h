@@ -21,16 +21,28 @@ auto without_gil(Function&& function) {
   return result;
 }
 
-// Whether the calling thread holds the interpreter lock; also while the interpreter ends, and
-// afterwards. PyGILState_Check() then says yes to all, and so it does once there has been a
-// sub-interpreter.
-inline bool holds_gil() {
+// The state with which the calling thread holds the interpreter lock, null where it does not; also
+// while the interpreter ends, and afterwards. PyGILState_Check() then says yes to all, and so it
+// does once there has been a sub-interpreter.
+//
+// Up to 3.11 a thread that has switched to a sub-interpreter is not seen to hold the lock: what is
+// current is so for all threads, and the one state that a thread is known by is its first.
+inline PyThreadState* held_state() {
 #if PY_VERSION_HEX >= 0x030D0000
   PyThreadState* const current = PyThreadState_GetUnchecked();
 #else
   PyThreadState* const current = _PyThreadState_UncheckedGet();
 #endif
-  return current != nullptr && current == PyGILState_GetThisThreadState();
+  return current == PyGILState_GetThisThreadState() ? current : nullptr;
+}
+
+// Whether others wait for the lock where the calling thread waits for something.
+inline bool holds_gil() { return held_state() != nullptr; }
+
+// Whether the calling thread may touch our objects, which are all of the main interpreter.
+inline bool is_in_main_interpreter() {
+  PyThreadState* const state = held_state();
+  return state != nullptr && PyThreadState_GetInterpreter(state) == PyInterpreterState_Main();
 }
 
 // For calls that come from code which must not be unwound: a thread that would be, for want of the

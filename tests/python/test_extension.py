@@ -398,6 +398,38 @@ def test_a_handler_that_could_not_deliver_may_be_used_when_the_interpreter_is_go
     assert run("assert native.at_exit(joined); native.log(joined, 20, 'x')", 0.2) == []
 
 
+# ---- sub-interpreters
+
+SUB_INTERPRETER = """
+if sys.version_info >= (3, 13):
+    import _interpreters
+    sub, run_string = _interpreters.create("legacy"), _interpreters.exec
+else:
+    import _xxsubinterpreters as _interpreters
+    sub, run_string = _interpreters.create(isolated=False), _interpreters.run_string
+"""
+
+
+def test_what_a_sub_interpreter_lets_go_of_goes_with_the_next_capsule(run):
+    """Its thread has no business with objects of the main interpreter."""
+    run(
+        SUB_INTERPRETER
+        + """
+import weakref
+logger.handlers.clear()
+alive = weakref.ref(handler)
+del handler
+run_string(sub, "import native, threading\\n"
+    "thread = threading.Thread(target=native.let_go, args=(0,))\\n"
+    "thread.start()\\nthread.join()")
+assert alive() is not None
+LogAggregatorHandler(sys.argv[1]).capsule
+assert alive() is None
+_interpreters.destroy(sub)
+"""
+    )
+
+
 # ---- the example
 
 
