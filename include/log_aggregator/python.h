@@ -37,23 +37,39 @@
 
 namespace log_aggregator {
 
+namespace detail {
+
+// Why `object` gave no table of functions, by the Python error that is set, which it clears.
+inline Status why_no_functions(PyObject* object) {
+  const bool interrupted = PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) != 0;
+  const bool no_memory = PyErr_ExceptionMatches(PyExc_MemoryError) != 0;
+  PyErr_Clear();
+  if (interrupted) PyErr_SetInterrupt();
+  if (interrupted) return Status::unavailable("interrupted");
+  if (no_memory) return {StatusCode::out_of_memory, "no memory to join a handler"};
+  return Status::invalid_argument(
+      std::string("a LogAggregatorHandler of log_aggregator_handler is needed, not ") +
+      Py_TYPE(object)->tp_name);
+}
+
+}  // namespace detail
+
 // A Handler that logs through `python_handler`, a log_aggregator_handler.LogAggregatorHandler,
 // which lives at least as long; see Handler::join(). To be called with the interpreter lock and
 // without a Python error set, and sets none. What it returns may be used and destroyed on any
 // thread, with the lock or without, also after the interpreter has ended; in a sub-interpreter by
 // calls that do not wait, see handler_functions.h. Fails with invalid_argument for other objects
-// and for a handler of another version.
+// and for a handler of another version, and with out_of_memory. A Ctrl-C that comes meanwhile makes
+// it fail with unavailable, and is raised again as soon as the interpreter runs on.
 inline Result<std::unique_ptr<Handler>> handler_of(PyObject* python_handler,
                                                    std::string_view logger = {}) {
   PyObject* const capsule = PyObject_GetAttrString(python_handler, "capsule");
   const void* const functions =
       capsule ? PyCapsule_GetPointer(capsule, LOG_AGGREGATOR_HANDLER_FUNCTIONS_NAME) : nullptr;
   if (!functions) {
-    PyErr_Clear();
+    Status why = detail::why_no_functions(python_handler);
     Py_XDECREF(capsule);
-    return Status::invalid_argument(
-        std::string("a LogAggregatorHandler of log_aggregator_handler is needed, not ") +
-        Py_TYPE(python_handler)->tp_name);
+    return why;
   }
   auto joined = Handler::join(*static_cast<const HandlerFunctions*>(functions), logger);
   Py_DECREF(capsule);

@@ -22,6 +22,7 @@ auto& joined = *new std::vector<std::unique_ptr<Handler>>;
 std::vector<std::thread> threads;
 
 PyObject* failed(const log_aggregator::Status& status) {
+  if (status.code() == log_aggregator::StatusCode::out_of_memory) return PyErr_NoMemory();
   PyErr_SetString(PyExc_ValueError, status.message().c_str());
   return nullptr;
 }

@@ -6,6 +6,7 @@ The example in examples/python_extension is tested here, too, and on the page by
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import logging
@@ -236,6 +237,26 @@ def test_other_objects_are_refused(native, wrong):
 def test_a_handler_of_a_later_version_is_refused(native, make_handler):
     with pytest.raises(ValueError, match=r"version 2.*knows version 1"):
         native.join_newer(make_handler())
+
+
+def test_ctrl_c_while_a_handler_is_joined_is_not_lost(native):
+    class Interrupted:
+        @property
+        def capsule(self):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), contextlib.suppress(ValueError):
+        native.join(Interrupted(), "native")
+
+
+def test_a_handler_that_finds_no_memory_is_told_as_that(native):
+    class Greedy:
+        @property
+        def capsule(self):
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        native.join(Greedy(), "native")
 
 
 # ---- copies of the library
