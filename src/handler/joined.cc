@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <memory>
 #include <new>
+#include <utility>
 
 namespace log_aggregator {
 namespace {
@@ -43,7 +44,10 @@ Handler::Joined::Joined(const HandlerFunctions& functions, std::string_view logg
   functions_.retain(functions_.handler);
 }
 
-Handler::Joined::~Joined() { functions_.release(functions_.handler); }
+Handler::Joined::~Joined() {
+  ForkWatch::remove(*this);
+  functions_.release(functions_.handler);
+}
 
 std::optional<bool> Handler::Joined::log_json(int severity, std::string_view record,
                                               bool may_wait) {
@@ -94,7 +98,11 @@ Result<std::unique_ptr<Handler>> Handler::join(const HandlerFunctions& functions
         std::to_string(LOG_AGGREGATOR_HANDLER_FUNCTIONS_VERSION) + ", " +
         std::to_string(sizeof functions) + " bytes: bring both to the same release");
   }
-  return std::unique_ptr<Handler>(new Handler(std::make_unique<Joined>(functions, logger)));
+  auto joined = std::make_unique<Joined>(functions, logger);
+  if (!ForkWatch::add(*joined)) {
+    return Status(StatusCode::out_of_memory, "no memory to join a handler");
+  }
+  return std::unique_ptr<Handler>(new Handler(std::move(joined)));
 }
 
 }  // namespace log_aggregator

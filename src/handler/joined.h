@@ -1,5 +1,6 @@
 // Handler::Joined is a Handler's way into the handler of another copy of the library: it encodes
-// records and hands them over, see handler_functions.h.
+// records and hands them over, see handler_functions.h. Of forks it knows for its own count alone;
+// the other handler is told of them by its own copy.
 
 #pragma once
 
@@ -8,12 +9,14 @@
 
 #include "log_aggregator/handler_functions.h"
 #include "src/handler/backend.h"
+#include "src/handler/fork.h"
 
 namespace log_aggregator {
 
-class LOG_AGGREGATOR_HIDDEN Handler::Joined final : public Backend {
+class LOG_AGGREGATOR_HIDDEN Handler::Joined final : public Backend, public ForkAware {
  public:
-  // `functions` are complete and of our version. Holds their handler from now on.
+  // `functions` are complete and of our version. Holds their handler from now on. The caller adds
+  // it to ForkWatch.
   Joined(const HandlerFunctions& functions, std::string_view logger);
   ~Joined() override;
 
@@ -26,6 +29,10 @@ class LOG_AGGREGATOR_HIDDEN Handler::Joined final : public Backend {
   void detach_callbacks(std::optional<std::chrono::milliseconds>) override {}
   Stats stats() const override;
   const Options& options() const override { return options_; }
+
+  void before_fork() override {}
+  void after_fork_in_parent() override {}
+  void after_fork_in_child() override { unkept_.reset(); }
 
  private:
   const HandlerFunctions functions_;

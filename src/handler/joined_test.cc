@@ -1,5 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -199,6 +201,20 @@ TEST_F(JoinedTest, a_record_that_finds_no_memory_is_counted_here) {
   EXPECT_FALSE(handler().log(Level::error, "x", field("greedy", Greedy{})));
   EXPECT_THAT(other_.given, SizeIs(0));
   EXPECT_EQ(handler().stats().dropped_for(DropCause::out_of_memory), 1U);
+  EXPECT_EQ(handler().stats().accepted, 1U);
+  EXPECT_FALSE(handler().flush());
+}
+
+TEST_F(JoinedTest, a_forked_child_counts_from_zero) {
+  handler().log(Level::error, "x", field("greedy", Greedy{}));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const bool none = handler().stats().accepted == 0 && handler().stats().dropped_total() == 0;
+    ::_exit(none && handler().flush() ? 0 : 1);
+  }
+  int status = -1;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
   EXPECT_EQ(handler().stats().accepted, 1U);
   EXPECT_FALSE(handler().flush());
 }
