@@ -4,6 +4,7 @@
 #include <log_aggregator/python.h>
 
 #include <atomic>
+#include <latch>
 #include <memory>
 #include <string>
 #include <thread>
@@ -99,6 +100,27 @@ PyObject* start(PyObject*, PyObject* args) {
   Py_RETURN_NONE;
 }
 
+// log_until_refused(number, threads): as start(), but until a call returns false. Each thread has
+// logged its first record when it returns.
+PyObject* log_until_refused(PyObject*, PyObject* args) {
+  Py_ssize_t number = 0;
+  int wanted = 0;
+  if (!PyArg_ParseTuple(args, "ni", &number, &wanted)) return nullptr;
+  const auto begun = std::make_shared<std::latch>(wanted);
+  for (int thread = 0; thread < wanted; ++thread) {
+    threads.emplace_back([handler = joined[number].get(), thread, begun] {
+      const std::string name = "native-" + std::to_string(thread);
+      bool taken = handler->log(Level::info, name, field("i", 0));
+      begun->count_down();
+      for (long i = 1; taken; ++i) taken = handler->log(Level::info, name, field("i", i));
+    });
+  }
+  Py_BEGIN_ALLOW_THREADS;
+  begun->wait();
+  Py_END_ALLOW_THREADS;
+  Py_RETURN_NONE;
+}
+
 PyObject* finish(PyObject*, PyObject*) {
   Py_BEGIN_ALLOW_THREADS;
   for (std::thread& thread : threads) thread.join();
@@ -176,6 +198,7 @@ PyMethodDef methods[] = {
     {"log", log, METH_VARARGS, nullptr},
     {"log_unlocked", log_unlocked, METH_VARARGS, nullptr},
     {"start", start, METH_VARARGS, nullptr},
+    {"log_until_refused", log_until_refused, METH_VARARGS, nullptr},
     {"finish", finish, METH_NOARGS, nullptr},
     {"log_for_ever", log_for_ever, METH_VARARGS, nullptr},
     {"at_exit", at_exit, METH_O, nullptr},
