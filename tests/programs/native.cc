@@ -2,8 +2,10 @@
 // test_extension.py asks for. A handler is joined once and known by its number.
 
 #include <log_aggregator/python.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cstdint>
 #include <latch>
 #include <memory>
 #include <string>
@@ -150,15 +152,21 @@ PyObject* log_for_ever(PyObject*, PyObject* args) {
   Py_RETURN_NONE;
 }
 
-// at_exit(number): to be used, and let go, when the interpreter is gone.
-PyObject* at_exit(PyObject*, PyObject* number) {
-  static std::unique_ptr<Handler>& handler = joined[PyLong_AsSsize_t(number)];
+// at_exit(number, answers): to be used, and let go, when the interpreter is gone. The process ends
+// with 7 where the handler then does anything but count what it is given, or check_connection()
+// returns anything but `answers`.
+PyObject* at_exit(PyObject*, PyObject* args) {
+  static Py_ssize_t number = 0;
+  static int answers = 0;
+  if (!PyArg_ParseTuple(args, "np", &number, &answers)) return nullptr;
   const int refused = Py_AtExit([] {
-    handler->log(Level::info, "without an interpreter");
-    handler->flush();
-    handler->check_connection();
-    handler->stats();
+    std::unique_ptr<Handler>& handler = joined[number];
+    const std::uint64_t before = handler->stats().dropped_for(DropCause::closed);
+    const bool as_expected = !handler->log(Level::info, "without an interpreter") &&
+                             handler->stats().dropped_for(DropCause::closed) == before + 1 &&
+                             !handler->flush() && handler->check_connection() == (answers != 0);
     handler.reset();
+    if (!as_expected) ::_exit(7);
   });
   return PyBool_FromLong(refused == 0 ? 1 : 0);
 }
@@ -201,7 +209,7 @@ PyMethodDef methods[] = {
     {"log_until_refused", log_until_refused, METH_VARARGS, nullptr},
     {"finish", finish, METH_NOARGS, nullptr},
     {"log_for_ever", log_for_ever, METH_VARARGS, nullptr},
-    {"at_exit", at_exit, METH_O, nullptr},
+    {"at_exit", at_exit, METH_VARARGS, nullptr},
     {"let_go", let_go, METH_O, nullptr},
     {"let_go_elsewhere", let_go_elsewhere, METH_O, nullptr},
     {"flush", flush, METH_O, nullptr},

@@ -403,7 +403,8 @@ while handler.stats()["pending_bytes"] < 900_000:
 
 
 def test_a_handler_may_be_used_when_the_interpreter_is_gone(run):
-    assert run("assert native.at_exit(joined); native.log(joined, 20, 'before')") == ["before"]
+    program = "assert native.at_exit(joined, True); native.log(joined, 20, 'before')"
+    assert run(program) == ["before"]
 
 
 def test_an_auth_callable_is_not_asked_when_the_interpreter_is_gone(run):
@@ -411,7 +412,7 @@ def test_an_auth_callable_is_not_asked_when_the_interpreter_is_gone(run):
         """
 asking = LogAggregatorHandler(sys.argv[1], auth=lambda: {"X-Token": "t"})
 number = native.join(asking, "native")
-assert native.at_exit(number)
+assert native.at_exit(number, False)
 native.log(number, 20, "before")
 """
     )
@@ -420,7 +421,8 @@ native.log(number, 20, "before")
 
 def test_a_handler_that_could_not_deliver_may_be_used_when_the_interpreter_is_gone(run, log_api):
     log_api.hang()
-    assert run("assert native.at_exit(joined); native.log(joined, 20, 'x')", 0.2) == []
+    program = "assert native.at_exit(joined, False); native.log(joined, 20, 'x')"
+    assert run(program, 0.2) == []
 
 
 # ---- sub-interpreters
