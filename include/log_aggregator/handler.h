@@ -52,7 +52,7 @@ class LOG_AGGREGATOR_API Handler {
   // is counted there as DropCause::closed; close() here flushes, and no more. stats() are those of
   // the whole handler. Of options() only `logger` and `max_record_bytes` tell something;
   // detach_callbacks() does nothing. Fails with invalid_argument where `functions` are of another
-  // version.
+  // version, with out_of_memory where there is none.
   static Result<std::unique_ptr<Handler>> join(const HandlerFunctions& functions,
                                                std::string_view logger = {});
 

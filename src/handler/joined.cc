@@ -14,6 +14,8 @@ using std::chrono::milliseconds;
 static_assert(kDropCauses <= LOG_AGGREGATOR_DROP_CAUSES);
 static_assert(kDropLevels == LOG_AGGREGATOR_DROP_LEVELS);
 
+Status no_memory() { return {StatusCode::out_of_memory, "no memory to join a handler"}; }
+
 // What is known of the other handler's.
 Options options_of(const HandlerFunctions& functions, const std::string& logger) {
   Options options;
@@ -89,7 +91,7 @@ Stats Handler::Joined::stats() const {
 }
 
 Result<std::unique_ptr<Handler>> Handler::join(const HandlerFunctions& functions,
-                                               std::string_view logger) {
+                                               std::string_view logger) try {
   if (functions.version != LOG_AGGREGATOR_HANDLER_FUNCTIONS_VERSION ||
       functions.size < sizeof functions) {
     return Status::invalid_argument(
@@ -99,10 +101,10 @@ Result<std::unique_ptr<Handler>> Handler::join(const HandlerFunctions& functions
         std::to_string(sizeof functions) + " bytes: bring both to the same release");
   }
   auto joined = std::make_unique<Joined>(functions, logger);
-  if (!ForkWatch::add(*joined)) {
-    return Status(StatusCode::out_of_memory, "no memory to join a handler");
-  }
+  if (!ForkWatch::add(*joined)) return no_memory();
   return std::unique_ptr<Handler>(new Handler(std::move(joined)));
+} catch (const std::bad_alloc&) {
+  return no_memory();
 }
 
 }  // namespace log_aggregator
