@@ -1,8 +1,9 @@
 """./run soak: the experiments of tests/reliability and the soak tests of the other suites, long.
 
 Prints each experiment's identity line, then a table. Ends with 1 where ours lost a record, stored
-one twice or hung, or a suite failed. With --peers the same experiments also run with other shippers
-(tests/reliability/peers/requirements.txt, in an environment of their own in build/peers).
+one twice, hung or ended by a fault, or a suite failed. With --peers the same experiments also run
+with other shippers (tests/reliability/peers/requirements.txt, in an environment of their own in
+build/peers).
 """
 
 from __future__ import annotations
@@ -179,7 +180,7 @@ def run_task(task: Task, shipper: Shipper, chance: random.Random, report: Report
 
 
 def fault_of(outcome: Outcome, shipper: Shipper, task: Task) -> str:
-    faults = {"twice": outcome.twice, "hung": outcome.hung, "lost": outcome.lost}
+    faults = {name: getattr(outcome, name) for name in ("twice", "hung", "died", "lost")}
     if task.may_lose and not shipper.spool:
         del faults["lost"]
     if task.may_repeat:
@@ -191,7 +192,8 @@ def combine(outcomes: list[Outcome]) -> Outcome:
     """The sums of counts, the worst of times, and the first seed."""
     first = outcomes[0]
     total = Outcome(first.experiment, first.shipper, first.seed, dict(first.conditions))
-    for name in ("accepted", "stored", "spooled", "lost", "twice", "in_call", "hung", "seconds"):
+    counts = ("accepted", "stored", "spooled", "lost", "twice", "in_call", "hung", "died")
+    for name in (*counts, "seconds"):
         setattr(total, name, sum(getattr(each, name) for each in outcomes))
     for name in ("p50_us", "p999_us", "max_us", "healthy_p999_us", "recovery_s", "idle_mib"):
         setattr(total, name, worst(getattr(each, name) for each in outcomes))
@@ -331,8 +333,8 @@ def comparison(outcomes: list[dict[str, Any]]) -> Iterator[str]:
     for each in outcomes:
         conditions = "".join(f", {name} {value}" for name, value in each["conditions"].items())
         cell = f"**{each['lost']:,}** of {each['accepted']:,}"
-        for name in ("dropped", "twice", "hung"):
-            if each[name]:
+        for name in ("dropped", "twice", "hung", "died"):
+            if each.get(name):
                 cell += f"; {each[name]:,} {name}"
         rows.setdefault(each["experiment"] + conditions, {})[each["shipper"]] = cell
     yield "| lost of accepted | " + " | ".join(shippers) + " |"

@@ -123,6 +123,7 @@ class Acks {
   void stop() { word(kStop) = 1; }
   void ready() { ++word(kReady); }
   void child_hung() { ++word(kHung); }
+  void child_died() { ++word(kDied); }
 
   // Of a writer, that so many of its calls have returned.
   void returned(std::uint64_t writer, std::uint64_t count) {
@@ -138,7 +139,8 @@ class Acks {
   std::uint64_t last_thread() const { return threads_ - 1; }
 
  private:
-  static constexpr std::uint64_t kPhase = 0, kStop = 1, kReady = 2, kHung = 3, kHeader = 8;
+  static constexpr std::uint64_t kPhase = 0, kStop = 1, kReady = 2, kHung = 3, kDied = 4,
+                                 kHeader = 8;
   static constexpr std::uint64_t kPhases = 3, kBuckets = 640;
 
   static std::uint64_t bucket_of(std::uint64_t duration) {
@@ -245,6 +247,7 @@ class Application {
     // The last histogram is shared by children, so their times do not count.
     write(writer, acks_.last_thread(), config_.child_records, 0);
     if (config_.child_end == "exit") ::_exit(0);
+    if (config_.child_end == "abort") std::abort();
     report();
     std::exit(0);
   }
@@ -253,9 +256,10 @@ class Application {
     int status = 0;
     const pid_t child = ::waitpid(-1, &status, WNOHANG);
     if (child > 0) {
-      children_.erase(child);
-      if (WIFSIGNALED(status)) {
-        std::fprintf(stderr, "child %d died of signal %d\n", child, WTERMSIG(status));
+      const bool killed = children_.extract(child).mapped() == Clock::time_point::max();
+      if (status != 0 && !killed) {
+        acks_.child_died();
+        std::fprintf(stderr, "child %d ended with status %#x\n", child, status);
       }
       return;
     }
@@ -263,7 +267,7 @@ class Application {
       if (Clock::now() < deadline) continue;
       acks_.child_hung();
       ::kill(late, SIGKILL);
-      deadline = Clock::now() + kChildDeadline;
+      deadline = Clock::time_point::max();
     }
     std::this_thread::sleep_for(kLook);
   }

@@ -2,7 +2,7 @@
 
 The words of the file are unsigned, of 64 bits:
 
-    phase, stop, ready, hung            the header; the harness writes the first two
+    phase, stop, ready, hung, died      the header; the harness writes the first two
     returned[writers]                   of each writer, how many of its log calls have returned
     histogram[threads][phases][buckets] how long the calls took, a thread each: no two write one
 
@@ -17,7 +17,7 @@ import mmap
 import os
 from pathlib import Path
 
-PHASE, STOP, READY, HUNG = range(4)
+PHASE, STOP, READY, HUNG, DIED = range(5)
 HEADER_WORDS = 8
 PHASES = 3
 HEALTHY, OUTAGE, RECOVERY = range(PHASES)

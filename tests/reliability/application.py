@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import json
+import math
 import os
 import resource
 import signal
@@ -20,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from reliability.acks import BUCKETS, HUNG, PHASE, READY, STOP, Acks
+from reliability.acks import BUCKETS, DIED, HUNG, PHASE, READY, STOP, Acks
 
 Config = dict[str, Any]
 CHILD_DEADLINE_S = 30.0
@@ -166,21 +167,26 @@ class Application:
         )
         if config["child_end"] == "exit":
             os._exit(0)
+        if config["child_end"] == "abort":
+            os.abort()
         sys.exit(0)
 
     def _reap(self) -> None:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid:
-            del self.children[pid]
-            if os.WIFSIGNALED(status):
-                print(f"child {pid} died of signal {os.WTERMSIG(status)}", file=sys.stderr)
+            killed = self.children.pop(pid) == math.inf
+            if status and not killed:
+                self.acks.words[DIED] += 1
+                print(
+                    f"child {pid} ended with {os.waitstatus_to_exitcode(status)}", file=sys.stderr
+                )
             return
         now = time.monotonic()
         for child, deadline in self.children.items():
             if now > deadline:
                 self.acks.words[HUNG] += 1
                 os.kill(child, signal.SIGKILL)
-                self.children[child] = now + CHILD_DEADLINE_S
+                self.children[child] = math.inf
         time.sleep(0.001)
 
     def _report(self) -> None:

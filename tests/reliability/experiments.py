@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reliability.acks import OUTAGE, RECOVERY
-from reliability.harness import HarnessError, Outcome, Run, Shipper
+from reliability.harness import RETURN_CODES, HarnessError, Outcome, Run, Shipper
 
 # A queue that an outage fills within seconds, and a retry that follows a restart at once.
 QUEUE_BYTES = 8 << 20
@@ -135,11 +135,11 @@ def fork(
         if not app.wait(60 + children * 2.0):
             run.hung += 1
         run.drain()
-        name = "fork" if child_end == "return" else "fork-os._exit"
-        return run.outcome(name, children=children, threads=threads, rate=rate)
+        how = {"return": "", "exit": "-os._exit"}.get(child_end, f"-{child_end}")
+        return run.outcome(f"fork{how}", children=children, threads=threads, rate=rate)
 
 
-ENDS = ("return", "exit", "terminate", "abort", "segfault")
+ENDS = tuple(how for how in RETURN_CODES if how != "memory")
 
 
 def end(shipper: Shipper, seed: int, *, how: str, records: int = 2000, times: int = 1) -> Outcome:
@@ -178,7 +178,7 @@ def out_of_memory(shipper: Shipper, seed: int, *, group: Path, records: int = 20
         (group / limit).write_text(str(256 << 20))
         app = run.start(threads=2, records=records // 2, end="memory")
         (group / "cgroup.procs").write_text(str(app.process.pid))
-        if not app.wait() or app.process.returncode != -9:
+        if not app.wait() or app.died():
             raise HarnessError(f"the kernel did not kill it: {app.process.returncode}")
         run.drain()
         return run.outcome("out-of-memory", records=records)

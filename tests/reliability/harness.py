@@ -34,12 +34,32 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from reliability.acks import HEALTHY, HUNG, OUTAGE, PHASE, PHASES, READY, STOP, Acks, quantile_us
+from reliability.acks import (
+    DIED,
+    HEALTHY,
+    HUNG,
+    OUTAGE,
+    PHASE,
+    PHASES,
+    READY,
+    STOP,
+    Acks,
+    quantile_us,
+)
 from reliability.receivers import RECORD
 
 TESTS = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 120.0
+# What the end of an application, as its configuration says it, leaves as its return code.
+RETURN_CODES = {
+    "return": 0,
+    "exit": 0,
+    "terminate": -signal.SIGTERM,
+    "abort": -signal.SIGABRT,
+    "segfault": -signal.SIGSEGV,
+    "memory": -signal.SIGKILL,
+}
 
 
 class HarnessError(Exception):
@@ -133,6 +153,8 @@ class Outcome:
     """Stored, though the application died before their call returned. No fault."""
     hung: int = 0
     """Processes that had not ended END_TIMEOUT_S after they were told to, or hung in a child."""
+    died: int = 0
+    """Processes that ended otherwise than they were told to, as by a fault while they closed."""
     p50_us: float | None = None
     p999_us: float | None = None
     max_us: float | None = None
@@ -153,6 +175,7 @@ class Outcome:
             f" dropped={'not counted' if self.dropped is None else self.dropped}"
             f" lost={self.lost} twice={self.twice}"
             + (f" hung={self.hung}" if self.hung else "")
+            + (f" died={self.died}" if self.died else "")
             + f" p50={_figure(self.p50_us, 'us')} p99.9={_figure(self.p999_us, 'us')}"
             f" max={_figure(self.max_us, 'us')}"
             + (f" healthy={self.healthy_p999_us:.1f}us" if self.healthy_p999_us else "")
@@ -312,6 +335,7 @@ class Application:
         self._acks = run.acks
         self._first = config["first_writer"]
         self._threads = config["threads"]
+        self._return_code = RETURN_CODES[config["end"]]
         # Each start is another: what writers of old did does not count.
         self._ready = self._acks.words[READY]
         with (run.directory / "application.stderr").open("a") as errors:
@@ -340,13 +364,9 @@ class Application:
 
     def kill(self) -> None:
         """SIGKILL."""
+        self._return_code = -signal.SIGKILL
         self.process.kill()
         self.process.wait()
-
-    def terminate(self) -> None:
-        """SIGTERM, which it does not handle."""
-        self.process.terminate()
-        self.process.wait(END_TIMEOUT_S)
 
     def wait(self, timeout_s: float = END_TIMEOUT_S) -> bool:
         """Until it ends by itself; False, and it is killed, if it does not."""
@@ -356,6 +376,10 @@ class Application:
             self.kill()
             return False
         return True
+
+    def died(self) -> bool:
+        """Whether it ended otherwise than it was told to, and not by kill()."""
+        return self.process.poll() != self._return_code
 
     def resident_mib(self) -> float:
         """0 once it ended."""
@@ -556,6 +580,7 @@ class Run:
             twice=len(keys) - len(distinct),
             in_call=in_call,
             hung=self.hung + self.acks.words[HUNG],
+            died=sum(app.died() for app in self._applications) + self.acks.words[DIED],
             p50_us=quantile_us(durations[worst], 0.5),
             p999_us=quantile_us(durations[worst], 0.999),
             max_us=quantile_us(durations[worst], 1),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from reliability.harness import (
     OURS_SPDLOG_WITH_SPOOL,
     OURS_WITH_SPOOL,
     Outcome,
+    Run,
     Shipper,
 )
 from reliability.loop_images import KINDS, mounted_image
@@ -52,14 +54,16 @@ Perform = Callable[..., Outcome]
 
 @pytest.fixture
 def perform(record_property: Callable[[str, object], None]) -> Perform:
-    """Runs an experiment with a seed of its own, and expects nothing lost, twice or hung."""
+    """Runs an experiment with a seed of its own, and expects nothing lost or twice, and
+    that all processes end as they should."""
 
     def run(experiment: Callable[..., Outcome], shipper: Shipper, **conditions: Any) -> Outcome:
         outcome = experiment(shipper, random.SystemRandom().getrandbits(32), **conditions)
         print(outcome.line())
         record_property("identity", outcome.line())
         assert outcome.accepted > 0
-        assert (outcome.lost, outcome.twice, outcome.hung) == (0, 0, 0), outcome.line()
+        assert (outcome.lost, outcome.twice) == (0, 0), outcome.line()
+        assert (outcome.hung, outcome.died) == (0, 0), outcome.line()
         dropped = outcome.dropped or 0
         assert outcome.accepted == outcome.stored + outcome.spooled + dropped, outcome.line()
         return outcome
@@ -176,3 +180,19 @@ def test_the_harness_sees_what_a_killed_application_without_a_spool_loses(shippe
     outcome = experiments.end(shipper, 1, how="exit")
     assert outcome.lost > 0
     assert outcome.accepted == outcome.stored + outcome.lost
+
+
+@with_spool_and_spdlog
+def test_the_harness_sees_an_application_that_dies_where_it_should_return(shipper: Shipper) -> None:
+    with Run(shipper, 1) as run:
+        app = run.start(threads=1, rate=100)
+        app.wait_until_it_logs()
+        app.process.send_signal(signal.SIGSEGV)
+        run.stop()
+        assert run.outcome("died").died == 1
+
+
+@with_spool_and_spdlog
+def test_the_harness_sees_a_child_that_dies(shipper: Shipper) -> None:
+    outcome = experiments.fork(shipper, 1, children=3, child_end="abort")
+    assert (outcome.died, outcome.lost) == (3, 0)

@@ -32,7 +32,7 @@ def test_a_shipper_that_does_not_count_its_drops_is_not_said_to_have_none() -> N
     assert "dropped=not counted" in total.line()
 
 
-@pytest.mark.parametrize("fault", ["lost", "twice", "hung"])
+@pytest.mark.parametrize("fault", ["lost", "twice", "hung", "died"])
 def test_a_fault_of_ours_fails_the_run(fault: str) -> None:
     task = soak.Task("kill", lambda shipper, seed: outcome(), may_lose=True)
     found = outcome(**{fault: 1})
