@@ -66,6 +66,8 @@ class Task:
     """Also with ours in a C++ program that logs through spdlog, where it is done with ours."""
     may_lose: bool = False
     """Without a spool a record may be lost: nobody promised otherwise."""
+    may_drop_what_arrived: bool = False
+    """Without a spool: the request whose answer the end of the receiving end has cut off."""
     may_repeat: bool = False
     """The receiving end knows no sequence numbers: what is sent again is stored again."""
 
@@ -106,9 +108,10 @@ def plan(minutes: float) -> list[Task]:
     ]
     for how in ("refused", "hung"):
         task = partial(experiments.outage, seconds=many(60, 5), how=how)
-        tasks.append(Task(f"outage-{how}", task, spdlog=True))
+        tasks.append(Task(f"outage-{how}", task, may_drop_what_arrived=True, spdlog=True))
         task = partial(experiments.outage, seconds=many(60, 10), rate=PEER_RATE, how=how)
-        tasks.append(Task(f"outage-{how} at a slow rate", task, peers=True))
+        name = f"outage-{how} at a slow rate"
+        tasks.append(Task(name, task, peers=True, may_drop_what_arrived=True))
     tasks.append(Task("memory", partial(experiments.memory, seconds=many(30, 3)), spdlog=True))
     for child_end in ("return", "exit"):
         task = partial(experiments.fork, children=many(1000, 50), child_end=child_end)
@@ -180,9 +183,11 @@ def run_task(task: Task, shipper: Shipper, chance: random.Random, report: Report
 
 
 def fault_of(outcome: Outcome, shipper: Shipper, task: Task) -> str:
-    faults = {name: getattr(outcome, name) for name in ("twice", "hung", "died", "lost")}
+    faults = {name: getattr(outcome, name) for name in ("twice", "hung", "died", "lost", "surplus")}
     if task.may_lose and not shipper.spool:
         del faults["lost"]
+    if task.may_drop_what_arrived and not shipper.spool:
+        del faults["surplus"]
     if task.may_repeat:
         del faults["twice"]
     return " ".join(f"{name}={count}" for name, count in faults.items() if count)
@@ -192,8 +197,8 @@ def combine(outcomes: list[Outcome]) -> Outcome:
     """The sums of counts, the worst of times, and the first seed."""
     first = outcomes[0]
     total = Outcome(first.experiment, first.shipper, first.seed, dict(first.conditions))
-    counts = ("accepted", "stored", "spooled", "lost", "twice", "in_call", "hung", "died")
-    for name in (*counts, "seconds"):
+    counts = ("accepted", "stored", "spooled", "lost", "surplus", "twice", "in_call")
+    for name in (*counts, "hung", "died", "seconds"):
         setattr(total, name, sum(getattr(each, name) for each in outcomes))
     for name in ("p50_us", "p999_us", "max_us", "healthy_p999_us", "recovery_s", "idle_mib"):
         setattr(total, name, worst(getattr(each, name) for each in outcomes))

@@ -147,6 +147,9 @@ class Outcome:
     """Records that the shipper says it gave up; None: it does not say."""
     lost: int = 0
     """Accepted, but neither stored, spooled nor counted as dropped."""
+    surplus: int = 0
+    """Stored, spooled and dropped together beyond accepted: what arrived, but was given up since no
+    answer came. As many that are lost would go unnoticed."""
     twice: int = 0
     """Records stored more than once."""
     in_call: int = 0
@@ -174,6 +177,7 @@ class Outcome:
             f" accepted={self.accepted} stored={self.stored} spooled={self.spooled}"
             f" dropped={'not counted' if self.dropped is None else self.dropped}"
             f" lost={self.lost} twice={self.twice}"
+            + (f" surplus={self.surplus}" if self.surplus else "")
             + (f" hung={self.hung}" if self.hung else "")
             + (f" died={self.died}" if self.died else "")
             + f" p50={_figure(self.p50_us, 'us')} p99.9={_figure(self.p999_us, 'us')}"
@@ -565,6 +569,7 @@ class Run:
         in_call = sum(number >= returned[writer] for writer, number in distinct)
         accepted, stored = sum(returned), len(distinct) - in_call
         dropped, spooled = self._dropped(), self._spooled()
+        missing = accepted - stored - spooled - (dropped or 0)
         durations = [self.acks.durations(phase) for phase in range(PHASES)]
         worst = OUTAGE if any(durations[OUTAGE]) else HEALTHY
         return Outcome(
@@ -576,7 +581,8 @@ class Run:
             stored=stored,
             spooled=spooled,
             dropped=dropped,
-            lost=max(0, accepted - stored - spooled - (dropped or 0)),
+            lost=max(0, missing),
+            surplus=max(0, -missing),
             twice=len(keys) - len(distinct),
             in_call=in_call,
             hung=self.hung + self.acks.words[HUNG],

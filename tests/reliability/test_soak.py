@@ -41,6 +41,15 @@ def test_a_fault_of_ours_fails_the_run(fault: str) -> None:
     assert bool(soak.fault_of(found, OURS, task)) is not may_be
 
 
+def test_records_both_stored_and_dropped_fail_the_run_but_in_an_outage_without_a_spool() -> None:
+    found = outcome(surplus=1)
+    outage = soak.Task("outage", lambda shipper, seed: outcome(), may_drop_what_arrived=True)
+    other = soak.Task("memory", lambda shipper, seed: outcome())
+    assert soak.fault_of(found, OURS, outage) == ""
+    assert soak.fault_of(found, OURS_WITH_SPOOL, outage) == "surplus=1"
+    assert soak.fault_of(found, OURS, other) == "surplus=1"
+
+
 def test_every_length_of_a_soak_has_every_experiment() -> None:
     names = {task.name for task in soak.plan(0.1)}
     assert names == {task.name for task in soak.plan(300)}
