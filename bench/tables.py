@@ -209,7 +209,7 @@ def cpp(found: Found) -> Iterator[str]:
         (
             (
                 title,
-                *(f"{row['p50_ns']:,.0f}", f"{row['p50_min_ns']:,.0f}–{row['p50_max_ns']:,.0f}"),
+                *(f"{row['p50_ns']:,.1f}", f"{row['p50_min_ns']:,.1f}–{row['p50_max_ns']:,.1f}"),
                 *(f"{row[figure]:,.0f}" for figure in ("p99_ns", "p999_ns", "encoded_ns")),
             )
             for name, title in names.items()
@@ -217,6 +217,7 @@ def cpp(found: Found) -> Iterator[str]:
             for row in (found["call"][name],)
         ),
     )
+    yield "  What the clock alone takes is in all of them."
     yield ""
     yield from encode(found["encode"], "A full record encoded")
     yield ""

@@ -86,6 +86,12 @@ def test_a_goal_is_met_or_not_or_not_measured():
     assert re.search(r"accelerated × NullHandler +≤ 0.06 +– +not measured$", goals, re.MULTILINE)
 
 
+def test_a_goal_of_calls_from_cpp_takes_off_what_the_clock_takes():
+    calls = {"clock": {"p50_ns": 30.0}, "null": {"p50_ns": 80.0}, "ours": {"p50_ns": 105.0}}
+    assert verdicts.net_ratio("ours", "null")({"call": calls}) == 1.5
+    assert verdicts.figure(verdicts.net_ratio("ours", "clock")({"call": calls})) == "∞"
+
+
 def test_the_writer_replaces_a_table_and_nothing_else():
     text = (
         "# Title\n\n<!-- bench: collector -->\nold\n<!-- end of bench: collector -->\n\nbetween\n\n"
