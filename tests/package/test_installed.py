@@ -150,6 +150,15 @@ def test_spdlog_is_the_programs_choice(prefix, stranger, collector, header_only)
     assert arrived(collector)
 
 
+def test_what_is_logged_through_spdlog_is_delivered_when_its_shutdown_returns(
+    prefix, stranger, collector
+):
+    folder = stranger("spdlog")
+    edit(folder / "main.cc", "\n}\n", "\n  std::_Exit(0);\n}\n")
+    run(build(folder, f"-DCMAKE_PREFIX_PATH={prefix}"))
+    assert arrived(collector)
+
+
 def test_the_examples_are_built_with_what_is_installed(prefix, tmp_path):
     options = (f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_BUILD_TYPE=Debug")
     run("cmake", "-S", ROOT / "examples" / "cpp", "-B", tmp_path, "-G", "Ninja", *options)
