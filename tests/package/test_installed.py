@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,19 @@ def test_the_examples_are_built_with_what_is_installed(prefix, tmp_path):
     options = (f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_BUILD_TYPE=Debug")
     run("cmake", "-S", ROOT / "examples" / "cpp", "-B", tmp_path, "-G", "Ninja", *options)
     run("cmake", "--build", tmp_path, "--target", "example_minimal", "example_spdlog")
+
+
+def test_the_example_of_an_extension_module_logs(prefix, collector, tmp_path):
+    example = ROOT / "examples" / "python_extension"
+    options = (f"-DCMAKE_PREFIX_PATH={prefix}", f"-DPython_EXECUTABLE={sys.executable}")
+    run("cmake", "-S", example, "-B", tmp_path, "-G", "Ninja", *options)
+    run("cmake", "--build", tmp_path)
+    path = {"PYTHONPATH": str(tmp_path)}
+    run(sys.executable, example / "shop.py", collector.endpoint, env=os.environ | path)
+    assert {record["logger_name"] for record in collector.records()} == {
+        "shop.orders",
+        "shop.pricing",
+    }
 
 
 def test_the_readmes_program_logs(prefix, stranger, collector):
