@@ -154,7 +154,8 @@ struct Options {
   Overflow overflow = Overflow::drop_newest;
   // For Overflow::block: how long a log call may wait for room.
   std::chrono::milliseconds block_timeout{1'000};
-  // A longer record is cut, its message first, and marked. At least 1 KiB.
+  // A longer record is cut and marked: its fields, where they take up more than half of it, then
+  // its message, exception and stack. At least 1 KiB.
   std::size_t max_record_bytes = 1 << 20;
 
   // Off: a log call returns after the server's verdict on its record, at most the time that all

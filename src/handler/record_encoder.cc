@@ -233,8 +233,12 @@ void RecordEncoder::write_stranger(const Record& record) {
 void RecordEncoder::write_extra(const Record& record) {
   writer_.begin_extra();
   for (const Field& field : record.fields) {
-    if (writer_.extra_full()) break;
+    const std::size_t before = writer_.json().size();
     write_field(writer_.json(), field);
+    if (!writer_.extra_full()) continue;
+    writer_.json().rollback(before);
+    writer_.cut_extra_here();
+    break;
   }
   writer_.end_extra();
 }

@@ -194,8 +194,18 @@ TEST_F(RecordEncoderTest, fields_that_are_too_many_are_marked_as_cut) {
   common_.id = 1'000'003;
   common_.max_record_bytes = 2'000;
   const std::vector<Field> fields(1'000, field("order_id", 7));
-  const element record = encode(Record{.message = "m", .fields = fields});
-  EXPECT_EQ(simdjson::minify(record["extra"]), R"({"cut":true})");
+  const std::string message(500, 'm');
+  const element record = encode(Record{.message = message, .fields = fields});
+  const std::string extra = simdjson::minify(record["extra"]);
+  EXPECT_THAT(extra, ::testing::StartsWith(R"({"order_id":7,"order_id":7,)"));
+  EXPECT_THAT(extra, ::testing::EndsWith(R"("order_id":7,"cut":true})"));
+  EXPECT_EQ(text(record["message"]), message);
+
+  const std::string longest(10'000, 'x');
+  const element both =
+      encode(Level::info, longest, field("order_id", 7), field("text", longest), field("b", 8));
+  EXPECT_EQ(simdjson::minify(both["extra"]), R"({"order_id":7,"cut":true})");
+  EXPECT_THAT(text(both["message"]), HasSubstr("xxx\xE2\x80\xA6[cut]"));
 }
 
 TEST_F(RecordEncoderTest, a_value_that_throws_costs_only_itself) {
@@ -241,8 +251,9 @@ TEST_F(RecordEncoderTest, threads_have_names_and_numbers_of_their_own) {
     EXPECT_EQ(text(encode(Level::info, "m")["threadName"]), "worker \"7\"");
     set_thread_name({});
     EXPECT_EQ(text(encode(Level::info, "m")["threadName"]), "handler_tests");
-    set_thread_name(std::string(62, 'x') + "\xC3\xBC");  // the last character does not fit
-    EXPECT_EQ(text(encode(Level::info, "m")["threadName"]), std::string(62, 'x'));
+    std::string name(62, 'x');
+    set_thread_name(name + "\xC3\xBC");  // whose last character does not fit
+    EXPECT_EQ(text(encode(Level::info, "m")["threadName"]), name);
   }).join();
   EXPECT_EQ(text(encode(Level::info, "m")["threadName"]), "handler_tests");
 }

@@ -169,6 +169,8 @@ void RecordWriter::text_part(std::string_view opening, std::string_view utf8, Pa
 void RecordWriter::begin_extra() {
   json_.verbatim(R"(,"extra":{)");  // a record never begins with it
   extra_.begin = json_.size();
+  constexpr std::size_t kEnd = kCutExtra.size() + 3;  // a comma, and two braces
+  extra_limit_ = std::max(max_bytes_, extra_.begin + max_bytes_ / 2) - kEnd;
 }
 
 void RecordWriter::end_extra() {
@@ -214,9 +216,8 @@ void RecordWriter::cut_text(Part& part) {
 }
 
 void RecordWriter::cut_extra() {
-  constexpr std::string_view kReplacement = R"("cut":true)";
-  if (extra_.size() <= kReplacement.size()) return;
-  json_.replace(extra_.begin, extra_.size(), kReplacement);
+  if (extra_.size() <= kCutExtra.size()) return;
+  json_.replace(extra_.begin, extra_.size(), kCutExtra);
 }
 
 // The parts behind one that was cut have moved.

@@ -66,11 +66,14 @@ class RecordWriter {
   void end_extra();
 
   // For values of any shape. While full() is true, a caller should stop adding elements and close
-  // what it has open: what follows would be cut in any case. Extra fields are cut after all texts,
-  // and all at once: no more of them need be added while extra_full() is true.
+  // what it has open: what follows would be cut in any case.
   JsonWriter& json() { return json_; }
   bool full() const { return json_.size() > max_bytes_; }
-  bool extra_full() const { return json_.size() - extra_.begin > max_bytes_; }
+  // Between begin_extra() and end_extra(): whether what has been written there takes up more than
+  // half of a record, and would be at the expense of its texts. The caller should then roll the
+  // last field back and call cut_extra_here().
+  bool extra_full() const { return json_.size() > extra_limit_; }
+  void cut_extra_here() { json_.raw(kCutExtra); }
 
   // The whole record, valid until the next begin().
   std::string_view finish();
@@ -84,6 +87,8 @@ class RecordWriter {
   void release() { json_ = JsonWriter(); }
 
  private:
+  static constexpr std::string_view kCutExtra = R"("cut":true)";
+
   // Where a part that may be cut lies in the buffer: the inside of its quotes or braces.
   struct Part {
     std::size_t begin = 0;
@@ -115,6 +120,7 @@ class RecordWriter {
   const std::size_t max_bytes_;
   JsonWriter json_;
   Part message_, exception_, stack_, extra_;
+  std::size_t extra_limit_ = 0;
   std::array<Head, 8> heads_;  // of the levels that were written last
   std::size_t next_head_ = 0;  // to be given to another level
   bool begun_ = false;         // by begin(), at that time; else by reset()
