@@ -207,7 +207,7 @@ def test_the_shared_library_exports_what_the_headers_mark_and_nothing_else(prefi
         if header.name != "export.h"
         for name in re.findall(r"LOG_AGGREGATOR_API [^;{]*?(\w+)(?:\(| [{])", header.read_text())
     }
-    (library,) = prefix.rglob("liblog_aggregator.so.*.*")
+    (library,) = prefix.rglob("liblog_aggregator.so.*.*.*")
     symbols = run("nm", "--dynamic", "--defined-only", "--demangle", library).splitlines()
     exported = set()
     for symbol in symbols:
