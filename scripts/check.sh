@@ -15,12 +15,11 @@ run_checks() {
   check "installed headers and library, clang 16" clang-package \
     .venv/bin/python -m pytest tests/package -k clang
   check "clang-tidy, warnings of clang 16" clang-tidy tidy
-  check "AddressSanitizer, UBSan: build" asan-build preset_build asan
+  check "AddressSanitizer, UBSan: build, fuzzers as well" asan-build preset_build asan
   check "AddressSanitizer, UBSan: C++ tests" asan-test preset_test asan
+  check "AddressSanitizer, UBSan: fuzzers, 3 s each" fuzz fuzz_all
   check "ThreadSanitizer, thread-safety analysis: build" tsan-build preset_build tsan
   check "ThreadSanitizer: C++ tests" tsan-test preset_test tsan
-  check "fuzzers: build" fuzz-build preset_build fuzz
-  check "fuzzers, 3 s each" fuzz fuzz_all
   say "$checks_passed checks passed, $checks_failed failed"
   ((checks_failed == 0))
 }
@@ -62,7 +61,7 @@ preset_test() {
 # What stops one is kept beside it.
 fuzz_all() {
   local fuzzer
-  for fuzzer in build/fuzz/fuzz/fuzz_*; do
+  for fuzzer in build/asan/fuzz/fuzz_*; do
     [[ -x $fuzzer ]] || continue
     fixed_addresses "$fuzzer" -max_total_time=3 -timeout=10 -dict=fuzz/words.dict \
       -artifact_prefix="$fuzzer-" || return
