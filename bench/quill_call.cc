@@ -10,9 +10,6 @@
 #include <quill/Logger.h>
 #include <quill/sinks/Sink.h>
 
-#include <atomic>
-#include <chrono>
-#include <cstdlib>
 #include <string>
 #include <utility>
 
@@ -44,28 +41,9 @@ class QuillSink final : public quill::Sink {
   RapidjsonWriter json_;
 };
 
-// Whether quill is under test; while it is not, its thread takes no core from the others.
-std::atomic<bool> backend_runs = false;
-
-void let_backend_run(bool runs) {
-  backend_runs = runs;
-  backend_runs.notify_one();
-}
-
-// Without waits of quill's own, which are no encoding: only one thread logs, so nothing is to be
-// put in order, and a backend that sleeps would notice a record late.
-quill::BackendOptions backend_options() {
-  quill::BackendOptions options;
-  options.log_timestamp_ordering_grace_period = std::chrono::microseconds(0);
-  options.sleep_duration = std::chrono::nanoseconds(0);
-  options.backend_worker_on_poll_end = [] { backend_runs.wait(false); };
-  return options;
-}
-
 class QuillLogger final : public Logger {
  public:
-  explicit QuillLogger(quill::Logger* logger) : logger_(logger) { let_backend_run(true); }
-  ~QuillLogger() override { let_backend_run(false); }
+  explicit QuillLogger(quill::Logger* logger) : logger_(logger) {}
   void log(int number) override {
     LOG_INFO(logger_, "user {user} logged in from {address} after {attempts} attempts", kUser,
              kAddress, number);
@@ -82,8 +60,7 @@ class QuillLogger final : public Logger {
 // The backend ends when the process does: it cannot be started twice.
 std::unique_ptr<Logger> make_quill_logger(Stamps& stamps) {
   static quill::Logger* const logger = [&stamps] {
-    quill::Backend::start(backend_options());
-    std::atexit([] { let_backend_run(true); });  // it is waited for
+    quill::Backend::start();
     quill::Frontend::preallocate();
     return quill::Frontend::create_or_get_logger(
         "bench", quill::Frontend::create_or_get_sink<QuillSink>("bench", stamps));
