@@ -88,8 +88,12 @@ def test_a_program_finds_it_by_pkg_config(prefix, stranger, collector, project, 
 
 def test_without_what_the_static_library_needs_it_is_not_found(prefix, stranger):
     folder = stranger("handler")
-    asked = 'LogAggregator QUIET COMPONENTS static)\nmessage(FATAL_ERROR "${LogAggregator_NOT_FOUND_MESSAGE}"'
-    edit(folder / "CMakeLists.txt", "LogAggregator REQUIRED", asked)
+    asked = "LogAggregator QUIET COMPONENTS static)\nmessage(FATAL_ERROR "
+    edit(
+        folder / "CMakeLists.txt",
+        "LogAggregator REQUIRED",
+        asked + '"${LogAggregator_NOT_FOUND_MESSAGE}"',
+    )
     nowhere = {"PKG_CONFIG_LIBDIR": "/nowhere"}
     with pytest.raises(AssertionError, match=r"needs libcurl and its development\s+files"):
         build(folder, f"-DCMAKE_PREFIX_PATH={prefix}", env=os.environ | nowhere)
