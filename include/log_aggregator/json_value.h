@@ -1,6 +1,6 @@
 // write_json: any value as JSON, which is what field() writes.
 //
-// Booleans, numbers, text in UTF-8 (a path of <filesystem> as well), enumerations (as their
+// Booleans, numbers, text in UTF-8 (std::filesystem::path as well), enumerations (as their
 // number), pointers and optionals (null, or what they hold), maps (an object), other ranges (an
 // array), and all of these within each other. An array of characters is the text up to its first
 // NUL. For a type of your own, write a function beside it:
@@ -34,7 +34,7 @@ concept CustomJson = requires(JsonWriter& json, const T& value) { to_log_json(js
 template <typename T>
 concept Utf8Character = std::same_as<T, char> || std::same_as<T, char8_t>;
 
-// A character of another encoding, or one of no known encoding when pointed at.
+// A character of another encoding.
 template <typename T>
 concept OtherCharacter =
     std::same_as<T, wchar_t> || std::same_as<T, char16_t> || std::same_as<T, char32_t>;
