@@ -44,7 +44,7 @@ format_cpp() {
 # never built. Test files are left to the compilers: their macros are all that tidy would see.
 tidy() {
   cmake -S . -B build/tidy -G Ninja -DCMAKE_CXX_COMPILER=clang++-16 -DLOG_AGGREGATOR_WERROR=ON \
-    -DLOG_AGGREGATOR_PYTHON=ON -DLOG_AGGREGATOR_TESTS=ON \
+    -DLOG_AGGREGATOR_PYTHON=ON -DLOG_AGGREGATOR_TESTS=ON -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON \
     -DPython_EXECUTABLE="$PWD/.venv/bin/python" &&
     cpp_sources | grep '\.cc$' | grep -v -e _test.cc -e ^bench/ -e ^fuzz/ |
     xargs -P "$(nproc)" -n 1 clang-tidy-16 -p build/tidy --quiet

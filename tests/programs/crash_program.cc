@@ -196,13 +196,12 @@ void previous_looks_at_registers(int, siginfo_t*, void* context) {
 }
 
 // A page that may not be read, until this is called.
-char* forbidden_page = nullptr;
+void* forbidden_page = nullptr;
 constexpr std::size_t kPage = 4096;
 void previous_permits(int) { ::mprotect(forbidden_page, kPage, PROT_READ | PROT_WRITE); }
 void read_forbidden_page() {
-  void* const memory = ::mmap(nullptr, kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  forbidden_page = static_cast<char*>(memory);
-  zero = *static_cast<volatile char*>(forbidden_page);
+  forbidden_page = ::mmap(nullptr, kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  zero = *static_cast<volatile unsigned char*>(forbidden_page);
   say("alive\n");
 }
 
@@ -323,7 +322,7 @@ const std::map<std::string_view, std::function<void(const std::string& spool)>>&
        [](auto&) {
          rlimit limit{};
          ::getrlimit(RLIMIT_NOFILE, &limit);
-         limit.rlim_cur = static_cast<rlim_t>(::dup(STDOUT_FILENO) + 1);
+         limit.rlim_cur = static_cast<rlim_t>(::dup(STDOUT_FILENO)) + 1;
          ::setrlimit(RLIMIT_NOFILE, &limit);
          std::abort();
        }},
