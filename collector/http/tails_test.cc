@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <future>
 
@@ -40,9 +41,11 @@ class Client {
   // Takes what comes until all of it holds `text`.
   const std::string& read_until(std::string_view text) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    std::size_t from = 0;  // where what was not searched yet begins
     while (true) {
       seen_ += stream_->read();
-      if (seen_.find(text) != std::string::npos) return seen_;
+      if (seen_.find(text, from) != std::string::npos) return seen_;
+      from = seen_.size() - std::min(seen_.size(), text.size());
       MutexLock lock(mutex_);
       while (!woken_) {
         if (std::chrono::steady_clock::now() > deadline) {
