@@ -17,6 +17,7 @@
 #include "cli/terminal_text.h"
 #include "log_aggregator/json_writer.h"
 #include "log_aggregator/spool.h"
+#include "src/base/text.h"
 
 namespace log_aggregator::cli {
 
@@ -85,7 +86,7 @@ Result<std::vector<std::string>> records_of(const std::string& directory) {
   std::vector<std::string> records;
   if (directory == "-") {
     for (std::string line; std::getline(std::cin, line);) {
-      if (line.find_first_not_of(" \t\r") != std::string::npos) records.push_back(line);
+      if (!trim_blanks(line).empty()) records.push_back(line);
     }
     return records;
   }

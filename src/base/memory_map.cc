@@ -47,7 +47,7 @@ MemoryMap::Region parse(std::string_view line) {
 
 int open_maps() { return ::open("/proc/self/maps", O_RDONLY | O_CLOEXEC); }
 
-// What a process commonly may open, it may raise by itself.
+// The limit that is in force a process may raise by itself, up to another one.
 int open_beyond_limit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return -1;

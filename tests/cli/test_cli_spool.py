@@ -527,3 +527,17 @@ def test_crashes_of_what_is_no_spool_or_no_record_is_an_error(command, tmp_path)
     )
     assert result.returncode == 2
     assert "not a record" in result.stderr
+
+
+def test_crashes_goes_on_behind_what_is_no_record(command):
+    record = '{"id":18446744073709551616,"message":"crashed","stack":"#0 0x1"}'
+    result = subprocess.run(
+        [command, "spool", "crashes", "-", "--json"],
+        input=f"no\n\n{record}\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 2
+    assert result.stdout == record + "\n"
+    assert result.stderr.count("not a record") == 1
