@@ -105,7 +105,11 @@ struct Options {
 
   // Whether the server's certificate is verified. Off, anyone on the way can read the records.
   bool verify_ssl = true;
-  std::string ca_file;      // PEM file of certificate authorities; empty: the system's
+  // PEM file of the certificate authorities that the server may be vouched for by; these alone are
+  // trusted. Empty: what SSL_CERT_FILE and SSL_CERT_DIR name, else CURL_CA_BUNDLE, else the
+  // system's. The environment is read by Handler::create. A proxy that is spoken to over https is
+  // verified as if this were empty.
+  std::string ca_file;
   std::string client_cert;  // PEM file shown to the server; empty: none
   std::string client_key;   // PEM file of its key; empty: the key is in client_cert
   std::string proxy;        // URL; empty: as the environment says (https_proxy, no_proxy, ...)

@@ -82,7 +82,9 @@ class LogAggregatorHandler(_core.HandlerBase, logging.Handler):
     fields: static fields of every record, for example {"service": "shop"}.
     fallback_logger: a logger or the name of one that receives error reports instead of sys.stderr.
     close_timeout: how long close(), flush() without a timeout and the end of the program may wait.
-    ca_file, client_cert, client_key: PEM files: authorities to trust, a certificate to show.
+    ca_file: PEM file of the certificate authorities to trust, these alone. None: what SSL_CERT_FILE
+        and SSL_CERT_DIR name when the handler is made, else CURL_CA_BUNDLE, else the system's.
+    client_cert, client_key: PEM files: a certificate to show.
     proxy: URL. None: as the environment says (https_proxy, no_proxy, ...).
     max_record_bytes: a longer record is cut, its message first, and marked.
     auth_ttl: how long what an auth callable returned is used.

@@ -172,7 +172,8 @@ std::chrono::microseconds round_trip_of(CURL* easy) {
 
 class CurlTransport final : public Transport {
  public:
-  explicit CurlTransport(const Options& options) : options_(options) {}
+  CurlTransport(const Options& options, const TrustStore& trust)
+      : options_(options), trust_(trust) {}
 
   ~CurlTransport() override {
     cancel();
@@ -286,11 +287,14 @@ class CurlTransport final : public Transport {
     transfer.set(CURLOPT_HEADERDATA, user);
     transfer.set(CURLOPT_SSL_VERIFYPEER, options_.verify_ssl ? 1L : 0L);
     transfer.set(CURLOPT_SSL_VERIFYHOST, options_.verify_ssl ? 2L : 0L);
-    if (!options_.ca_file.empty()) transfer.set(CURLOPT_CAINFO, options_.ca_file.c_str());
+    // Else libcurl goes by what the file held up to a day ago. Connections are kept; reading it
+    // costs the few that are new some milliseconds.
+    transfer.set(CURLOPT_CA_CACHE_TIMEOUT, 0L);
     if (!options_.client_cert.empty()) transfer.set(CURLOPT_SSLCERT, options_.client_cert.c_str());
     if (!options_.client_key.empty()) transfer.set(CURLOPT_SSLKEY, options_.client_key.c_str());
     if (!options_.proxy.empty()) transfer.set(CURLOPT_PROXY, options_.proxy.c_str());
-    return true;
+    if (!trust_.apply(transfer.easy.get(), options_.ca_file)) transfer.easy.reset();
+    return transfer.easy != nullptr;
   }
 
   bool prepare(Transfer& transfer) REQUIRES(curl_mutex) {
@@ -338,11 +342,8 @@ class CurlTransport final : public Transport {
     return finish(transfer, result);
   }
 
-  static Response finish(Transfer& transfer, CURLcode result) {
-    if (result != CURLE_OK) {
-      return finish_failed(transfer,
-                           transfer.error[0] != '\0' ? transfer.error : curl_easy_strerror(result));
-    }
+  Response finish(Transfer& transfer, CURLcode result) REQUIRES(curl_mutex) {
+    if (result != CURLE_OK) return finish_failed(transfer, why(transfer, result));
     // libcurl takes a head that was cut off for a whole one.
     if (!transfer.head_complete) {
       return finish_failed(transfer, "the answer ended within its headers");
@@ -359,12 +360,22 @@ class CurlTransport final : public Transport {
   }
 
   // Whatever came of an answer, it is not to be relied on.
-  static Response finish_failed(Transfer& transfer, const char* error) {
+  static Response finish_failed(Transfer& transfer, std::string error) {
     transfer.under_way = false;
     Response failure;
     failure.request = transfer.response.request;
-    failure.error = error;
+    failure.error = std::move(error);
     return failure;
+  }
+
+  // Where the server could not be verified, the next try makes a new handle, which looks for
+  // authorities afresh: they may have been installed meanwhile.
+  std::string why(Transfer& transfer, CURLcode result) REQUIRES(curl_mutex) {
+    const bool in_words = transfer.error[0] != '\0';
+    std::string words = in_words ? transfer.error : curl_easy_strerror(result);
+    if (!options_.ca_file.empty() || !TrustStore::concerns(result)) return words;
+    transfer.easy.reset();
+    return trust_.explain(result, std::move(words));
   }
 
   static int milliseconds_until(Clock::TimePoint until) {
@@ -375,6 +386,7 @@ class CurlTransport final : public Transport {
   }
 
   const Options& options_;
+  const TrustStore trust_;
   Sockets sockets_;
   std::unique_ptr<CURLM, FreeMulti> multi_;
   std::vector<std::unique_ptr<Transfer>> transfers_;
@@ -387,8 +399,8 @@ class CurlTransport final : public Transport {
 
 }  // namespace
 
-std::unique_ptr<Transport> make_curl_transport(const Options& options) {
-  return std::make_unique<CurlTransport>(options);
+std::unique_ptr<Transport> make_curl_transport(const Options& options, const TrustStore& trust) {
+  return std::make_unique<CurlTransport>(options, trust);
 }
 
 void lock_curl_for_fork() NO_THREAD_SAFETY_ANALYSIS { curl_mutex.lock(); }

@@ -9,13 +9,15 @@
 
 #include <memory>
 
+#include "src/base/trust_store.h"
 #include "src/deliver/transport.h"
 
 namespace log_aggregator {
 
-// Takes proxy, certificates and verification from `options`, which must outlive it. Opens nothing
-// before its first use.
-std::unique_ptr<Transport> make_curl_transport(const Options& options);
+// Takes proxy, certificates and verification from `options`, which must outlive it; without a
+// ca_file, `trust` says who is trusted. Opens nothing before its first use, no file either.
+std::unique_ptr<Transport> make_curl_transport(const Options& options,
+                                               const TrustStore& trust = TrustStore());
 
 // ---- around a fork
 

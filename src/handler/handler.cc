@@ -13,6 +13,7 @@
 #include "src/base/files.h"
 #include "src/base/mutex.h"
 #include "src/base/not_cancelled.h"
+#include "src/base/trust_store.h"
 #include "src/deliver/credentials.h"
 #include "src/deliver/curl_transport.h"
 #include "src/deliver/delivery.h"
@@ -95,6 +96,7 @@ struct Settings {
   const Options options;
   const Endpoint endpoint;
   const bool maps_spool;
+  const TrustStore trust;
 };
 
 // What the worker uses. It shares the ownership, so that a handler can be destroyed while its
@@ -106,7 +108,7 @@ struct Pipeline {
         options(settings->options),
         journal(journal_limits(options), spool_plan(options, settings->maps_spool)),
         mailbox(owner),
-        transport(make_curl_transport(options)),
+        transport(make_curl_transport(options, settings->trust)),
         delivery(options, settings->endpoint, journal, *transport, mailbox, real_clock(),
                  orphanage(options)) {}
 
@@ -474,7 +476,7 @@ bool Handler::Impl::check_connection() {
     if (!more.ok()) return false;
     request.headers.insert(request.headers.end(), more->begin(), more->end());
   }
-  const std::unique_ptr<Transport> transport = make_curl_transport(options);
+  const std::unique_ptr<Transport> transport = make_curl_transport(options, settings_->trust);
   transport->submit(std::move(request));
   std::optional<Response> response;
   while (!response) response = transport->poll(deadline_after(options.timeout));
