@@ -8,6 +8,7 @@
 #include <fstream>
 #include <utility>
 
+#include "src/base/trust_store.h"
 #include "src/base/url.h"
 
 namespace log_aggregator::cli {
@@ -85,19 +86,28 @@ void ClientOptions::add_to(CLI::App& command) {
       ->type_name("URL");
   command.add_option("--token-file", token_file, "File whose first line is the token to show")
       ->type_name("FILE");
+  command
+      .add_option("--ca-file", ca_file,
+                  "PEM file of the certificate authorities to trust (default: as SSL_CERT_FILE, "
+                  "SSL_CERT_DIR or CURL_CA_BUNDLE say, else the system's)")
+      ->type_name("FILE");
 }
 
 struct Client::Impl {
   Result<ClientAnswer> stream(const std::string& url, const OnBytes& on_bytes);
 
   Endpoint endpoint;
+  const TrustStore trust;
+  std::string ca_file;  // in the place of it
   std::unique_ptr<CURL, FreeCurl> curl;
   std::unique_ptr<curl_slist, FreeHeaders> headers;
   char error[CURL_ERROR_SIZE] = "";
 
-  // In words, with the system's reason where a connection was refused.
+  // In words, with the system's reason where a connection was refused, and what is trusted where a
+  // server was not.
   std::string failure(CURLcode code) const {
     std::string text = error[0] != '\0' ? error : curl_easy_strerror(code);
+    if (ca_file.empty()) text = trust.explain(code, std::move(text));
     long number = 0;
     curl_easy_getinfo(curl.get(), CURLINFO_OS_ERRNO, &number);
     if (code == CURLE_COULDNT_CONNECT && number != 0) {
@@ -119,10 +129,13 @@ Result<Client> Client::create(const ClientOptions& options) {
   if (!endpoint.ok()) return endpoint.status();
   auto impl = std::make_unique<Impl>();
   impl->endpoint = std::move(endpoint).value();
+  impl->ca_file = options.ca_file;
   curl_global_init(CURL_GLOBAL_DEFAULT);
   impl->curl.reset(curl_easy_init());
   CURL* curl = impl->curl.get();
-  if (curl == nullptr) return Status(StatusCode::out_of_memory, "out of memory");
+  if (curl == nullptr || !impl->trust.apply(curl, impl->ca_file)) {
+    return Status(StatusCode::out_of_memory, "out of memory");
+  }
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, kConnectTimeoutMs);
@@ -225,6 +238,7 @@ std::string Client::encode(std::string_view text) {
 
 Status add_credentials(const ClientOptions& client, Options& options) {
   options.api_endpoint = client.endpoint;
+  options.ca_file = client.ca_file;
   if (client.token_file.empty()) return {};
   auto endpoint = parse_endpoint(client.endpoint);
   if (!endpoint.ok()) return endpoint.status();

@@ -18,8 +18,9 @@ namespace log_aggregator::cli {
 struct ClientOptions {
   std::string endpoint;
   std::string token_file;
+  std::string ca_file;
 
-  // --endpoint and --token-file.
+  // --endpoint, --token-file and --ca-file.
   void add_to(CLI::App& command);
 };
 
@@ -64,8 +65,8 @@ class Client {
 // The first line of a token file that holds anything.
 Result<std::string> read_token(const std::string& path);
 
-// The endpoint and what is shown to it, for the core. A token takes the place of a user and
-// password in the URL.
+// The endpoint, what is shown to it and who is trusted, for the core. A token takes the place of a
+// user and password in the URL.
 Status add_credentials(const ClientOptions& client, Options& options);
 
 // What an answer other than 2xx means, for whoever made the request.

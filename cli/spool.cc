@@ -44,7 +44,6 @@ struct DrainOptions {
   int retries = 3;
   double retry_delay_s = 1;
   std::size_t batch_size = 0;
-  std::string ca_file;
   bool quiet = false;
 };
 
@@ -284,7 +283,6 @@ int drain(const DrainOptions& chosen) {
   options.retry_attempts = chosen.retries;
   options.retry_delay = milliseconds_of(chosen.retry_delay_s);
   options.batch_size = chosen.batch_size;
-  options.ca_file = chosen.ca_file;
   options.report = [&display](std::string_view line) {
     display.say(line.substr(std::min(line.size(), line.find(": ") + 2)));
   };
@@ -343,8 +341,6 @@ void add_drain_command(CLI::App& spool, Run& run) {
       ->add_option("--batch-size", options->batch_size,
                    "Records in a request (default: what the API takes)")
       ->type_name("N");
-  command->add_option("--ca-file", options->ca_file, "PEM file of certificate authorities")
-      ->type_name("FILE");
   command->add_flag("--quiet,-q", options->quiet, "Nothing is shown but what went wrong");
   command->footer(
       "Example:\n"

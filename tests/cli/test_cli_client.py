@@ -7,10 +7,15 @@ import os
 import pty
 import select
 import socket
+import ssl
 import subprocess
 import threading
 
 import pytest
+import trustme
+
+from log_aggregator_handler.testing import LogApi
+from trust import VARIABLES, machine_that_trusts, write_bundle, write_hashed
 
 
 def run(command, *arguments, env=None):
@@ -129,6 +134,81 @@ def test_what_a_hostile_server_answers_cannot_reach_the_terminal(command, serve_
     for result in (failed, shown):
         assert "\x1b" not in result.stdout + result.stderr
         assert "\x9b" not in result.stdout + result.stderr
+
+
+# ---- check, over https
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture
+def https_api(authority):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with LogApi(ssl_context=context) as api:
+        yield api
+
+
+@pytest.fixture
+def check(command, https_api):
+    """Runs check against it, with one of the environment's variables, or on another machine."""
+
+    def run_check(*arguments, machine=(), **variables):
+        environment = {k: v for k, v in os.environ.items() if k not in VARIABLES}
+        return subprocess.run(
+            [*machine, command, "check", "--endpoint", https_api.endpoint, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env={**environment, **variables},
+        )
+
+    return run_check
+
+
+def assert_refused(result, reason):
+    assert result.returncode == 1
+    assert reason in result.stderr
+
+
+def test_check_trusts_the_authorities_of_ca_file(authority, check, tmp_path):
+    assert check("--ca-file", write_bundle(tmp_path / "ours.pem", authority)).returncode == 0
+    other = write_bundle(tmp_path / "other.pem", trustme.CA())
+    assert_refused(check("--ca-file", other), "certificate")
+    assert_refused(check("--ca-file", tmp_path / "missing.pem"), "missing.pem")
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_check_trusts_the_authorities_that_the_environment_names(
+    authority, check, tmp_path, variable
+):
+    write = write_hashed if variable == "SSL_CERT_DIR" else write_bundle
+    ours = str(write(tmp_path / "ours", authority))
+    other = str(write(tmp_path / "other", trustme.CA()))
+    assert check(**{variable: ours}).returncode == 0
+    assert_refused(check(**{variable: other}), f"; {variable} is {other}\n")
+    missing = str(tmp_path / "missing")
+    assert_refused(
+        check(**{variable: missing}),
+        f"{variable} is {missing}, which cannot be read: No such file or directory\n",
+    )
+
+
+def test_check_trusts_the_authorities_of_the_system(authority, check, tmp_path):
+    ours = machine_that_trusts(tmp_path / "ours", trustme.CA(), authority)
+    assert check(machine=ours).returncode == 0
+    other = write_bundle(tmp_path / "other.pem", trustme.CA())
+    assert_refused(check(machine=ours, SSL_CERT_FILE=str(other)), "SSL_CERT_FILE")
+    others = machine_that_trusts(tmp_path / "others", trustme.CA())
+    assert_refused(check(machine=others), "certificate")
+
+
+def test_check_says_what_to_do_where_the_system_has_no_authorities(check, tmp_path):
+    result = check(machine=machine_that_trusts(tmp_path))
+    assert_refused(result, "install ca-certificates, or set ca_file or SSL_CERT_FILE\n")
 
 
 # ---- tail
