@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <functional>
-#include <random>
+#include <string>
 #include <utility>
+
+#include "src/base/entropy.h"
 
 namespace log_aggregator::collector {
 
@@ -14,12 +16,7 @@ namespace {
 constexpr std::size_t kMaxGuesses = 10;
 constexpr std::chrono::minutes kWindow(1);
 
-std::string random_salt() {
-  std::random_device random;
-  std::string salt;
-  for (int i = 0; i < 4; ++i) salt += std::to_string(random());
-  return salt;
-}
+std::string random_salt() { return std::to_string(entropy()) + std::to_string(entropy()); }
 
 // What one guesser can be expected to hold: an IPv4 address, also where it is written as IPv6, or
 // 64 bits of an IPv6 address.

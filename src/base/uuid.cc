@@ -1,7 +1,10 @@
 #include "src/base/uuid.h"
 
 #include <array>
-#include <random>
+#include <bit>
+#include <cstdint>
+
+#include "src/base/entropy.h"
 
 namespace log_aggregator {
 namespace {
@@ -14,9 +17,7 @@ bool dash_belongs_at(std::size_t i) { return i == 8 || i == 13 || i == 18 || i =
 }  // namespace
 
 std::string make_uuid() {
-  std::random_device random;
-  std::array<unsigned, 16> bytes{};
-  for (unsigned& byte : bytes) byte = random() & 0xFF;
+  auto bytes = std::bit_cast<std::array<unsigned char, 16>>(std::array{entropy(), entropy()});
   bytes[6] = (bytes[6] & 0x0F) | 0x40;
   bytes[8] = (bytes[8] & 0x3F) | 0x80;
 

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "src/base/entropy.h"
 #include "src/deliver/redact.h"
 #include "src/deliver/retry.h"
 
@@ -112,7 +113,7 @@ Delivery::Delivery(const Options& options, const Endpoint& endpoint, Journal& jo
       effort_(options.compression),
       notice_(options, clock),
       orphanage_(std::move(orphanage)),
-      random_(std::random_device{}()),
+      random_(static_cast<std::minstd_rand::result_type>(entropy())),
       close_deadline_(kNever.time_since_epoch().count()) {}
 
 // ---- any thread

@@ -1,0 +1,106 @@
+"""The wheels that ./run wheel has built: what is in them, and one of them installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from package.project import ROOT, run
+
+TOOLS = ROOT / "build" / "wheel" / "tools" / "bin"
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel and what it holds, unpacked."""
+
+    file: Path
+    unpacked: Path
+
+    @property
+    def python(self) -> str:
+        """As cp311."""
+        return self.file.name.split("-")[2]
+
+    @property
+    def extension(self) -> Path:
+        (found,) = self.unpacked.glob("log_aggregator_handler/_core.*.so")
+        return found
+
+    @property
+    def command(self) -> Path:
+        (found,) = self.unpacked.glob("*.data/scripts/log-aggregator")
+        return found
+
+    @property
+    def metadata(self) -> Path:
+        (found,) = self.unpacked.glob("*.dist-info")
+        return found
+
+
+def wheel_files() -> list[Path]:
+    return sorted(Path(os.environ.get("LOG_AGGREGATOR_WHEELS", ROOT / "dist")).glob("*.whl"))
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Wheel]:
+    """All that were built."""
+    found = []
+    for file in wheel_files():
+        folder = tmp_path_factory.mktemp("wheel")
+        with zipfile.ZipFile(file) as archive:
+            archive.extractall(folder)
+        found.append(Wheel(file, folder))
+    if not found:
+        pytest.fail("there is no wheel: ./run wheel builds them, LOG_AGGREGATOR_WHEELS names a folder")
+    return found
+
+
+@pytest.fixture(scope="session")
+def wheel(wheels: list[Wheel]) -> Wheel:
+    """The one for the Python that runs the tests."""
+    tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    for each in wheels:
+        if each.python == tag:
+            return each
+    pytest.fail(f"there is no wheel for {tag}: ./run wheel --python {sys.executable}")
+
+
+@pytest.fixture(scope="session")
+def make_venv(tmp_path_factory: pytest.TempPathFactory, wheel: Wheel) -> Callable[..., Path]:
+    """A function that makes a new environment with the wheel, and returns its interpreter."""
+
+    def make(*packages: str) -> Path:
+        folder = tmp_path_factory.mktemp("venv")
+        run(sys.executable, "-m", "venv", folder)
+        python = folder / "bin" / "python"
+        run(python, "-m", "pip", "install", "--quiet", wheel.file, *packages)
+        return python
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def installed(make_venv: Callable[..., Path]) -> Path:
+    """The interpreter of an environment that has the wheel and nothing else."""
+    return make_venv()
+
+
+def version() -> str:
+    return (ROOT / "VERSION").read_text().strip()
+
+
+def requirement(name: str) -> str:
+    """`name==version` as scripts/requirements*.txt pin it."""
+    for file in sorted((ROOT / "scripts").glob("requirements*.txt")):
+        found = re.search(rf"^{re.escape(name)}==[\w.]+", file.read_text(), re.MULTILINE)
+        if found:
+            return found[0]
+    raise LookupError(name)
