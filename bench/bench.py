@@ -26,6 +26,7 @@ import growth
 import profiling
 import search
 import spool
+import starting
 import tables
 import verdicts
 from plan import Plan, progress_ends
@@ -41,6 +42,7 @@ GROUPS: dict[str, Callable[[Plan], dict[str, Any]]] = {
     "lines": delivery.measure_lines,
     "spool": spool.measure,
     "search": search.measure,
+    "start": starting.measure,
 }
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -92,12 +92,17 @@ def run_alone(*arguments: object, program: str = "workloads.py") -> dict[str, An
     return run_program(sys.executable, ROOT / "bench" / program, *arguments)
 
 
-def run_program(*command: object) -> dict[str, Any]:
+def run_program(*command: object, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The JSON object that it prints."""
     words = list(map(str, command))
     try:
         done = subprocess.run(
-            words, stdout=subprocess.PIPE, text=True, check=False, timeout=PROGRAM_TIMEOUT_S
+            words,
+            stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
+            check=False,
+            timeout=PROGRAM_TIMEOUT_S,
         )
     except subprocess.TimeoutExpired:
         sys.exit(f"{' '.join(words)} did not end")

@@ -371,6 +371,24 @@ def search(found: Found) -> Iterator[str]:
     )
 
 
+def start(found: Found) -> Iterator[str]:
+    yield from grid(
+        "Importing and constructing a handler in a program that has imported logging",
+        ("ms", "min–max", "× OpenTelemetry", "MiB"),
+        (
+            (
+                f"from the {wheel}, {label(shipper)}" if wheel else label(shipper),
+                f"{row['ms']['median']:.2f}",
+                f"{row['ms']['min']:.2f}–{row['ms']['max']:.2f}",
+                f"{ratio(found, name, 'opentelemetry', 'ms'):.3f}",
+                f"{row['mib']['median']:.2f}",
+            )
+            for name, row in found.items()
+            for wheel, _, shipper in [name.rpartition(", ")]
+        ),
+    )
+
+
 GROUPS: dict[str, Callable[[Found], Iterator[str]]] = {
     "caller": caller,
     "latency": latency,
@@ -381,6 +399,7 @@ GROUPS: dict[str, Callable[[Found], Iterator[str]]] = {
     "lines": lines,
     "spool": spool.lines,
     "search": search,
+    "start": start,
 }
 
 

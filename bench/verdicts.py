@@ -211,6 +211,14 @@ GOALS = (
     Goal("cpp", "the same, all of it anew", 6, False, encoded("ours anew")),
     Goal("cpp", "transport, records a second of its CPU", 5e6, False, transported("none")),
     Goal("cpp", "the same with zstd", 6e5, False, transported("zstd")),
+    Goal(
+        *("start", "from a wheel: import and construction, ms", 15, True),
+        lambda found: float(found["wheel, ours"]["ms"]["median"]),
+    ),
+    Goal(
+        *("start", "the same × OpenTelemetry's", 0.1, True),
+        lambda found: ratio(found, "wheel, ours", "opentelemetry", "ms"),
+    ),
     Goal("search", "the slowest kind of query, newest 100, ms", 50, True, slowest_query),
 )
 

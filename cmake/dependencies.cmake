@@ -17,6 +17,27 @@ find_package(Threads REQUIRED)
 
 set(missing_packages "")
 
+# For what is to run where none of the libraries are, as a wheel does: all of them are linked in, those
+# of this prefix first (scripts/wheel/build_libraries.sh makes it).
+set(LOG_AGGREGATOR_STATIC_LIBRARIES "" CACHE STRING
+    "Prefix of static libraries to link everything from; may be relative to the project")
+if(LOG_AGGREGATOR_STATIC_LIBRARIES)
+  file(REAL_PATH "${LOG_AGGREGATOR_STATIC_LIBRARIES}" log_aggregator_prefix
+       BASE_DIRECTORY ${PROJECT_SOURCE_DIR})
+  if(NOT EXISTS ${log_aggregator_prefix}/sbom.cdx.json)
+    message(FATAL_ERROR "There are no static libraries in ${log_aggregator_prefix}: ./run wheel or "
+            "scripts/wheel/build_libraries.sh builds them")
+  endif()
+  list(PREPEND CMAKE_PREFIX_PATH ${log_aggregator_prefix})
+  set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
+  string(APPEND CMAKE_CXX_STANDARD_LIBRARIES " -ldl")
+  # What is not there when it is linked is not looked for when it is loaded.
+  add_link_options(-static-libgcc -static-libstdc++ LINKER:--gc-sections
+                   LINKER:-z,nodynamic-undefined-weak)
+  # The same bytes wherever it is built.
+  add_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}=.)
+endif()
+
 # A library with a pkg-config file, as PkgConfig::LOG_AGGREGATOR_NAME: not as NAME, whose variables
 # may be those of a project that this one is part of.
 macro(log_aggregator_require_module name module package)

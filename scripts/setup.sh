@@ -48,11 +48,31 @@ fi
 
 # setup_project [PACKAGES...]: all of it, with PACKAGES beside those of the build.
 setup_project() {
-  local missing
+  lock_setup
+  make_environment_current "$@"
+  if ! build_is_current; then
+    step "compiling, installing into .venv" build make_build
+  fi
+  unlock_setup
+}
+
+# setup_environment [PACKAGES...]: all but the build.
+setup_environment() {
+  lock_setup
+  make_environment_current "$@"
+  unlock_setup
+}
+
+# One at a time: two builds in one directory would spoil it.
+lock_setup() {
   mkdir -p build
-  # One at a time: two builds in one directory would spoil it.
   exec 9>build/setup.lock
   flock 9
+}
+unlock_setup() { exec 9>&-; }
+
+make_environment_current() {
+  local missing
   mapfile -t missing < <(missing_packages "${build_packages[@]}" "$@")
   announce "${missing[@]}"
   if ((${#missing[@]})); then
@@ -65,10 +85,6 @@ setup_project() {
   if ! page_is_current; then
     step "the log page" page make_page
   fi
-  if ! build_is_current; then
-    step "compiling, installing into .venv" build make_build
-  fi
-  exec 9>&-
 }
 
 # What the tests need beside it: a browser, what makes Debian packages and a Debian to try them in,
@@ -112,10 +128,13 @@ make_newer_spdlog() {
 }
 
 # apt_of FOLDER ARGUMENTS...: apt-get with sources and lists of its own, which needs no rights.
-apt_of() {
-  local folder=$1
-  shift
-  apt-get -o Dir::Etc::sourcelist="$folder/sources.list" -o Dir::Etc::sourceparts=- \
+apt_of() { apt_with apt-get "$@"; }
+apt_cache_of() { apt_with apt-cache "$@"; }
+
+apt_with() {
+  local program=$1 folder=$2
+  shift 2
+  "$program" -o Dir::Etc::sourcelist="$folder/sources.list" -o Dir::Etc::sourceparts=- \
     -o Dir::State::lists="$folder/lists" -o Dir::State::status="$folder/status" \
     -o Dir::Cache="$folder/cache" -o APT::Sandbox::User= -o Acquire::Languages=none \
     -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "$@"

@@ -1,12 +1,12 @@
 # ./run wheel: wheels that need nothing of the machine they are installed on, in dist/, one for each
 # CPython that is at hand. docs/packaging.md says what is in them.
 
-# The libraries that are linked in are the system's archives or built from these source packages of the
-# system's: of those there is no archive, or one that is made for more than a log shipper needs.
-wheel_packages=(libssl-dev libzstd-dev libdeflate-dev libsqlite3-dev libnghttp2-dev dpkg-dev)
-wheel_sources=(curl simdjson prometheus-cpp)
+# What is linked in are archives of the system's or built from these source packages of it: of those it
+# has no archive, none for shared libraries, or one of more than a log shipper needs.
+wheel_packages=(libzstd-dev libdeflate-dev libsqlite3-dev perl dpkg-dev)
+wheel_sources=(openssl nghttp2 curl simdjson prometheus-cpp)
 # Where a system has no archives at all, these are built as well (./run wheel --sources).
-more_wheel_sources=(openssl nghttp2 libzstd libdeflate sqlite3 cli11)
+more_wheel_sources=(libzstd libdeflate sqlite3 cli11)
 
 wheel_tools=build/wheel/tools
 wheel_libraries=build/wheel/libraries
@@ -120,6 +120,8 @@ make_wheel_libraries_current() {
   } | sha256sum)
   if [[ $id != "$(cat "$wheel_libraries.sha256" 2>/dev/null)" ]]; then
     step "sources of the libraries" wheel-sources make_wheel_sources "${wheel_sources[@]}"
+    sed 's/.*/  & could not be fetched: the bill of materials says what is linked in for it/' \
+      build/wheel/sources/not-fetched 2>/dev/null || true
     step "static libraries" wheel-libraries scripts/wheel/build_libraries.sh
     echo "$id" >"$wheel_libraries.sha256"
   fi
@@ -135,13 +137,25 @@ make_wheel_sources() {
     touch "$made/status" &&
     apt-get indextargets --format 'deb-src $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
     grep -E " $release(-(updates|security))? main$" | sort -u >"$made/sources.list" &&
-    apt_of "$made" update &&
-    (cd "$made" && apt_of "$made" source --download-only "$@") || return
+    apt_of "$made" update || return
   for package; do
-    dpkg-source --no-check -x "$made/$package"_*.dsc "$made/sources/$package" &&
+    (cd "$made" && fetch_source "$made" "$package") &&
+      dpkg-source --no-check -x "$made/$package"_*.dsc "$made/sources/$package" &&
       mv "$made/$package"_*.dsc "$made/sources/$package.dsc" || return
   done
   mv "$made/sources" build/wheel/sources && rm -rf "$made"
+}
+
+# fetch_source FOLDER PACKAGE: the newest version that can be had. One that is listed and cannot, as on a
+# mirror that is behind, is told of in sources/not-fetched.
+fetch_source() {
+  local version
+  for version in $(apt_cache_of "$1" showsrc "$2" | sed -n 's/^Version: //p' | sort -rVu); do
+    apt_of "$1" source --download-only "$2=$version" && return
+    rm -f "$2"_*
+    echo "$2 $version" >>sources/not-fetched
+  done
+  return 1
 }
 
 # make_wheel PYTHON: built by scikit-build-core, named by auditwheel for the systems it can run on. What
@@ -182,7 +196,7 @@ test_wheels() {
   setup_project
   install_missing debootstrap binutils
   step "what wheels hold, on a bare Debian, built again" wheel-test \
-    .venv/bin/python -m pytest --junitxml="$results/wheel.xml" tests/wheel || failed=1
+    .venv/bin/python -m pytest --junitxml="$results/wheel.xml" tests/wheels || failed=1
   for interpreter; do
     tag=$(python_tag "$interpreter")
     step "environment for $tag" "wheel-$tag-venv" make_test_environment "$interpreter" &&

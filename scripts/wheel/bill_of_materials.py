@@ -1,8 +1,8 @@
-"""python scripts/wheel/bill_of_materials.py SOURCES PREFIX: what a wheel is made of, and its licences.
+"""python scripts/wheel/bill_of_materials.py SOURCES PREFIX: what a wheel is made of, its licences.
 
 Writes PREFIX/sbom.cdx.json, a software bill of materials in CycloneDX 1.6, and the licence of each
-component into PREFIX/licenses. Needs nothing but the standard library: it runs wherever wheels are built.
-The same components give the same bytes.
+component into PREFIX/licenses. Needs nothing but the standard library: it runs wherever wheels are
+built. The same components give the same bytes.
 """
 
 from __future__ import annotations
@@ -44,12 +44,13 @@ LIBRARIES = (
     Library("prometheus-cpp", "MIT", "libprometheus-cpp-core.a", "LICENSE"),
     Library("cli11", "BSD-3-Clause", "CLI/CLI.hpp", "LICENSE"),
 )
-# Come with the compiler or beside it, wherever that is. Neither licence asks for its text beside a program.
-BOOST_NOTICE = """Boost's headers: copyright of their authors, under the Boost Software License, Version 1.0,
-https://www.boost.org/LICENSE_1_0.txt
+# Come with the compiler or beside it, wherever that is. Neither licence asks for its text beside a
+# program.
+BOOST_NOTICE = """Boost's headers: copyright of their authors, under the Boost Software License,
+Version 1.0, https://www.boost.org/LICENSE_1_0.txt
 """
-LIBSTDCXX_NOTICE = """GCC's runtime libraries: copyright of the Free Software Foundation, under the GNU General
-Public License, version 3 or later, with the GCC Runtime Library Exception, version 3.1,
+LIBSTDCXX_NOTICE = """GCC's runtime libraries: copyright of the Free Software Foundation, under the
+GNU General Public License, version 3 or later, with the GCC Runtime Library Exception, version 3.1,
 https://www.gnu.org/licenses/gcc-exception-3.1.html
 """
 
@@ -72,15 +73,15 @@ class Component:
             }
             for name, sha256 in self.hashes.items()
         ]
+        form = "expression" if " WITH " in self.spdx else "license"
+        licence = self.spdx if form == "expression" else {"id": self.spdx}
         return {
             "type": "library",
             "bom-ref": self.purl,
             "name": self.name,
             "version": self.version,
             "purl": self.purl,
-            "licenses": [
-                {"expression": self.spdx} if " WITH " in self.spdx else {"license": {"id": self.spdx}}
-            ],
+            "licenses": [{form: licence}],
         } | ({"externalReferences": references} if references else {})
 
 
@@ -119,7 +120,9 @@ def from_system(library: Library) -> Component:
     if not path.is_file():
         raise NotFound(f"{library.name} is neither in the sources nor is its {library.file} here")
     if not shutil.which("dpkg-query"):
-        raise NotFound(f"{library.name} has to be in the sources where there are no Debian packages")
+        raise NotFound(
+            f"{library.name} has to be in the sources where there are no Debian packages"
+        )
     package = output("dpkg-query", "--search", str(path)).partition(":")[0]
     version, architecture = output(
         "dpkg-query", "--show", "--showformat=${Version} ${Architecture}\n", package
@@ -138,7 +141,7 @@ def from_system(library: Library) -> Component:
 
 def from_compiler() -> Iterator[Component]:
     """What is there where the compiler is: it says where, and which."""
-    includes = '#include <boost/version.hpp>\nBOOST_LIB_VERSION'
+    includes = "#include <boost/version.hpp>\nBOOST_LIB_VERSION"
     said = subprocess.run(
         ["c++", "-E", "-P", "-x", "c++", "-"], input=includes, capture_output=True, text=True
     )

@@ -70,10 +70,12 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def bare_debian(folder: Path, cache: Path, packages: Sequence[str]) -> Iterator[BareDebian]:
+def bare_debian(
+    folder: Path, cache: Path, purpose: str, packages: Sequence[str]
+) -> Iterator[BareDebian]:
     """One in `folder` that has `packages`, each a dependency as Debian writes them, until the end.
 
-    `cache` is the folder for archives of those that were made.
+    `cache` is the folder for archives of those that were made, the newest for each purpose.
     """
     if os.geteuid() != 0:
         raise CannotBeMade("only root can make one")
@@ -82,12 +84,12 @@ def bare_debian(folder: Path, cache: Path, packages: Sequence[str]) -> Iterator[
             raise CannotBeMade(f"{program} is not installed")
     sources = mirrors()
     key = repr((release(), platform.machine(), sorted(packages), sources))
-    archive = cache / f"bare-debian-{hashlib.sha256(key.encode()).hexdigest()[:16]}.tar"
+    archive = cache / f"bare-debian-{purpose}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.tar"
     system = BareDebian(folder / "bare-debian")
     try:
         if not archive.exists():
             make(system, sources, packages)
-            keep(system, archive)
+            keep(system, archive, purpose)
         else:
             system.root.mkdir()
             subprocess.run(["tar", "-xf", archive, "-C", system.root], check=True)
@@ -126,10 +128,10 @@ def take_over_settings(root: Path, sources: list[str]) -> None:
     (root / "etc" / "dpkg" / "dpkg.cfg.d" / "unsafe-io").write_text("force-unsafe-io\n")
 
 
-def keep(system: BareDebian, archive: Path) -> None:
+def keep(system: BareDebian, archive: Path, purpose: str) -> None:
     """Archives the system; who is interrupted leaves none."""
     archive.parent.mkdir(parents=True, exist_ok=True)
-    for old in archive.parent.glob("bare-debian-*.tar*"):
+    for old in archive.parent.glob(f"bare-debian-{purpose}-*.tar*"):
         old.unlink()
     unfinished = archive.with_suffix(".tar-unfinished")
     subprocess.run(["tar", "-cf", unfinished, "-C", system.root, "."], check=True)

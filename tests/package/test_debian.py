@@ -61,7 +61,7 @@ def debian(packages, tmp_path_factory):
     wanted = sorted(entry for entry in needed if not ours.match(entry))
     folder = tmp_path_factory.mktemp("debian")
     try:
-        with bare_debian(folder, ROOT / "build", [*STRANGERS_TOOLS, *wanted]) as system:
+        with bare_debian(folder, ROOT / "build", "packages", [*STRANGERS_TOOLS, *wanted]) as system:
             for file in packages.values():
                 (system.home / file.name).write_bytes(file.read_bytes())
             system.apt_get("install", *(f"./{file.name}" for file in packages.values()))

@@ -37,6 +37,25 @@ def test_making_a_handler_starts_no_thread_and_opens_no_connection(log_api):
     assert not log_api.requests
 
 
+def test_importing_and_making_a_handler_leaves_no_thread_file_or_socket_open(run_python, tmp_path):
+    done = run_python(
+        """
+import logging, os, sys
+def held():
+    files = sorted(os.readlink(f"/dev/fd/{fd}") for fd in os.listdir("/dev/fd") if int(fd) < 100
+                   and os.path.exists(f"/dev/fd/{fd}"))
+    return files, os.listdir("/proc/self/task")
+before = held()
+from log_aggregator_handler import LogAggregatorHandler, accelerate
+accelerate()
+handler = LogAggregatorHandler("https://127.0.0.1:1/api/logs", spool_dir=sys.argv[1] + "/spool")
+assert held() == before, (before, held())
+""",
+        str(tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_thread_ends_with_the_handler(log_api, make_handler, logger):
     handler = make_handler()
     logger.addHandler(handler)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from package.project import ROOT, run
-from wheel.conftest import TOOLS
+from wheels.conftest import TOOLS
 
 tomllib = pytest.importorskip("tomllib")  # since Python 3.11
 
@@ -23,7 +23,10 @@ def settings():
 
 @pytest.mark.parametrize(
     ("platform", "kinds", "architectures"),
-    [("linux", ("manylinux", "musllinux"), ("x86_64", "aarch64")), ("macos", ("macosx",), ("x86_64", "arm64"))],
+    [
+        ("linux", ("manylinux", "musllinux"), ("x86_64", "aarch64")),
+        ("macos", ("macosx",), ("x86_64", "arm64")),
+    ],
 )
 def test_cibuildwheel_itself_reads_which_wheels_there_are(platform, kinds, architectures):
     print_them = ("--print-build-identifiers", "--platform", platform)
@@ -58,8 +61,8 @@ def test_they_are_configured_as_here(settings):
     assert "LOG_AGGREGATOR_STATIC_LIBRARIES=$wheel_libraries" in own
     assert f"SOURCE_DATE_EPOCH={environment['SOURCE_DATE_EPOCH']}" in own
     assert f"PIP_CONSTRAINT=$PWD/{environment['PIP_CONSTRAINT']}" in own
-    assert f"prefix=$(realpath -m -- \"${{2:-{libraries}}}\")" in (ROOT / SCRIPT).read_text()
-    assert "auditwheel\" repair --only-plat" in own
+    assert f'prefix=$(realpath -m -- "${{2:-{libraries}}}")' in (ROOT / SCRIPT).read_text()
+    assert 'auditwheel" repair --only-plat' in own
     assert settings["linux"]["repair-wheel-command"].startswith("auditwheel repair --only-plat")
 
 

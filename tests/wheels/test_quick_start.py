@@ -1,4 +1,4 @@
-"""On a bare Debian, without compilers: the README's quick start from the wheel, as it is written."""
+"""On a bare Debian, without compilers: the README's quick start from the wheel, as written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In one process with an application's own curl and OpenSSL, both work and neither meets the other."""
+"""In one process with an application's own curl and OpenSSL, all work and none meets another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import trustme
 
 from log_aggregator_handler.testing import LogApi
 from package.project import run
-from wheel.conftest import requirement
+from wheels.conftest import requirement
 
 # Each sends over TLS, checks certificates, and goes on after the others were used.
 PROGRAM = """

@@ -1,4 +1,4 @@
-"""What is in a wheel: all that it needs, nothing that it shows to others, and where it comes from."""
+"""What is in a wheel: all that it needs, nothing that it shows to others, where it comes from."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import re
 import pytest
 
 from package.project import ROOT, run, skip_without
-from wheel.conftest import TOOLS, version
+from wheels.conftest import TOOLS, version
 
 MOST_BYTES = 6_000_000
 # What glibc is made of: a wheel for manylinux may need no more.
 OF_THE_SYSTEM = re.compile(r"(lib(c|m|dl|pthread|rt|resolv)|ld-linux-[\w-]+)\.so\.\d+")
+BILL = "sboms/log-aggregator-handler.cdx.json"
 KEPT_INSIDE = ("curl_", "SSL_", "OPENSSL_", "EVP_", "nghttp2_", "ZSTD_", "sqlite3_", "libdeflate_")
 
 
@@ -95,7 +96,7 @@ def test_the_tools_of_the_index_have_nothing_to_say(wheels):
 
 def test_each_part_that_is_linked_in_comes_with_its_licence(wheels):
     for wheel in wheels:
-        bill = json.loads((wheel.metadata / "sboms" / "log-aggregator-handler.cdx.json").read_text())
+        bill = json.loads((wheel.metadata / BILL).read_text())
         names = {component["name"] for component in bill["components"]}
         texts = wheel.metadata / "licenses" / "linked"
         assert {"curl", "openssl", "libzstd", "libdeflate", "sqlite3", "simdjson"} <= names
@@ -106,7 +107,7 @@ def test_each_part_that_is_linked_in_comes_with_its_licence(wheels):
 def test_the_bill_of_materials_lies_beside_it_and_is_valid(wheels):
     for wheel in wheels:
         beside = wheel.file.with_suffix(".cdx.json")
-        inside = wheel.metadata / "sboms" / "log-aggregator-handler.cdx.json"
+        inside = wheel.metadata / BILL
         assert beside.read_bytes() == inside.read_bytes()
         code = (
             "import sys; from cyclonedx.schema import SchemaVersion\n"

@@ -59,7 +59,9 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Wheel]:
             archive.extractall(folder)
         found.append(Wheel(file, folder))
     if not found:
-        pytest.fail("there is no wheel: ./run wheel builds them, LOG_AGGREGATOR_WHEELS names a folder")
+        pytest.fail(
+            "there is no wheel: ./run wheel builds them, LOG_AGGREGATOR_WHEELS names a folder"
+        )
     return found
 
 
