@@ -152,9 +152,12 @@ install_missing() {
 
 hooks_id() { cat "$venv_stamp" scripts/requirements-hooks.txt | sha256sum; }
 
+# In a folder with the name of the Python they are for: the tests are also run with others.
 make_hooks() {
-  rm -rf build/hooks &&
-    .venv/bin/python -m pip install --no-deps --target build/hooks \
+  local tag
+  tag=$(.venv/bin/python -c 'import sys; print(sys.implementation.cache_tag)') &&
+    rm -rf build/hooks &&
+    .venv/bin/python -m pip install --no-deps --target "build/hooks/$tag" \
       -r scripts/requirements-hooks.txt &&
     hooks_id >"$hooks_stamp"
 }
@@ -208,7 +211,7 @@ apt_get() {
 venv_id() {
   {
     "$python" -c 'import sys; print(sys.version, sys.executable)' &&
-      echo "$PWD" && cat scripts/requirements.txt
+      echo "$PWD" && cat scripts/requirements.txt scripts/requirements-tests.txt
   } | sha256sum
 }
 

@@ -13,20 +13,22 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import pathlib
 import select
 import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from package.project import ROOT, install, run, skip_without
 from reliability.harness import build
 
 # Whoever starts the tests in the background of a shell has SIGINT ignored, which the programs that
@@ -39,7 +41,7 @@ STOP_TIMEOUT_S = 20.0
 
 def find_command() -> str:
     """The path of `log-aggregator`: $LOG_AGGREGATOR_COMMAND, beside the interpreter, or on PATH."""
-    beside = pathlib.Path(sys.executable).parent / "log-aggregator"
+    beside = Path(sys.executable).parent / "log-aggregator"
     chosen = os.environ.get("LOG_AGGREGATOR_COMMAND")
     if chosen:
         return chosen
@@ -66,7 +68,7 @@ class Answer:
 class Collector:
     """A collector process; `stop`, `kill` and `start` keep its port and its store."""
 
-    def __init__(self, command: str, directory: pathlib.Path, *options: str) -> None:
+    def __init__(self, command: str, directory: Path, *options: str) -> None:
         self.store = directory / "logs.sqlite"
         self.stderr_file = directory / "collector.stderr"
         self.host = "127.0.0.1"
@@ -218,9 +220,35 @@ def command() -> str:
 
 
 @pytest.fixture(scope="session")
-def extensions() -> list[str]:
-    """The folders of `native` and `pricing`, extension modules that log from C++."""
-    return [str(build() / "tests" / "programs"), str(build() / "examples" / "python_extension")]
+def extensions(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The folders of `native` and `pricing`, extension modules that log from C++.
+
+    The build's, or where that was for another Python made for this one as a user would, with the
+    library as the build installs it.
+    """
+    modules = {
+        "native": Path("tests", "programs", "native"),
+        "pricing": Path("examples", "python_extension"),
+    }
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    if all((build() / folder / f"{name}{suffix}").exists() for name, folder in modules.items()):
+        return [str(build() / folder) for folder in modules.values()]
+    skip_without("cmake", "ninja", "c++")
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        pytest.skip("this Python comes without its headers")
+    if not (build() / "src" / "static" / "liblog_aggregator.a").exists():
+        pytest.skip(f"{build()} has no library to build extension modules with: run ./run setup")
+    made = tmp_path_factory.mktemp("extensions")
+    install(build(), made / "prefix")
+    options = (
+        "-DCMAKE_BUILD_TYPE=Release",
+        f"-DCMAKE_PREFIX_PATH={made / 'prefix'}",
+        f"-DPython_EXECUTABLE={sys.executable}",
+    )
+    for name, folder in modules.items():
+        run("cmake", "-S", ROOT / folder, "-B", made / name, "-G", "Ninja", *options)
+        run("cmake", "--build", made / name)
+    return [str(made / name) for name in modules]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from package.project import ROOT, run, sample
+from package.project import ROOT, install, sample
 
 
 @pytest.fixture(scope="session")
@@ -24,10 +24,7 @@ def build_tree() -> Path:
 def prefix(build_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the library is installed, and not where it was installed first."""
     folder = tmp_path_factory.mktemp("installed")
-    for component in ("runtime", "devel"):
-        run(
-            "cmake", "--install", build_tree, "--prefix", folder / "first", "--component", component
-        )
+    install(build_tree, folder / "first")
     return (folder / "first").rename(folder / "second")
 
 

@@ -38,6 +38,12 @@ def run(*command: str | Path, **options: Any) -> str:
     return done.stdout
 
 
+def install(build_tree: Path, prefix: Path) -> None:
+    """Installs the library from a build with LOG_AGGREGATOR_INSTALL."""
+    for component in ("runtime", "devel"):
+        run("cmake", "--install", build_tree, "--prefix", prefix, "--component", component)
+
+
 def skip_without(*programs: str) -> None:
     for program in programs:
         if not shutil.which(program):

@@ -1,7 +1,8 @@
 """Packages that patch logging, or hook into it: whether before accelerate() or after it, they see
 what they see without, and so do we.
 
-`./run test` installs them into build/hooks; those that are not there are skipped by name.
+`./run test` installs them into build/hooks, for the Python of .venv; those that are not there are
+skipped by name.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
-PACKAGES = Path(__file__).parents[2] / "build" / "hooks"
+PYTHON = str(sys.implementation.cache_tag)
+PACKAGES = Path(__file__).parents[2] / "build" / "hooks" / PYTHON
 
 PROGRAM = """
 import json, logging, sys
@@ -168,7 +171,7 @@ def indented(text):
 @pytest.mark.parametrize("package", HOOKS)
 def test_a_package_sees_what_it_saw_and_our_record_arrives(run_python, log_api, package):
     if not (PACKAGES / package.replace(".", "/")).is_dir():
-        pytest.skip(f"{package} is not in build/hooks")
+        pytest.skip(f"{package} is not in build/hooks/{PYTHON}")
     paths = os.pathsep.join([str(PACKAGES), os.environ.get("PYTHONPATH", "")])
     use = USES.get(package, "buy()")
     program = PROGRAM.format(hook=indented(HOOKS[package]), use=use)

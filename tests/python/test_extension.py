@@ -289,10 +289,11 @@ def test_an_extension_exports_none_of_the_librarys_functions(extensions):
 # ---- forks and ends
 
 SETUP = """
-import logging, os, sys, threading
+import logging, os, sys, threading, warnings
 import native
 from log_aggregator_handler import LogAggregatorHandler
 
+warnings.filterwarnings("ignore", "This process", DeprecationWarning)  # of forks, since 3.12
 handler = LogAggregatorHandler(
     sys.argv[1], timeout=1, flush_interval=60, close_timeout=float(sys.argv[2]),
     overflow=sys.argv[3], block_timeout=60, queue_bytes=1 << 20, fallback_logger="quiet",
