@@ -787,6 +787,7 @@ def test_the_name_of_the_task_is_told_where_logging_tells_it(both_ways):
     both_ways(log, arrange=with_collector)
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_tells_its_own_process(log_api, make_handler, logger, accelerated):
     logger.addHandler(handler := make_handler(close_timeout=20))
     logger.info("parent")

@@ -63,7 +63,10 @@ def test_whatever_the_api_does_the_call_returns_at_once_and_every_record_is_acco
     handler.close()
     assert time.monotonic() - start < 4
     stats = handler.stats()
-    assert identity(stats) == stats["accepted"] == RECORDS
+    assert identity(stats) == stats["accepted"]
+    # Where this took longer than flush() waited, and the last request was a health check that was
+    # answered well, the close has told the API of drops, by a record of the handler's own.
+    assert stats["accepted"] - RECORDS in (0, 1)
     assert stats["pending"] == 0
     assert stats["delivered"] == len(log_api.records)
     if stats["delivered"] < RECORDS:
