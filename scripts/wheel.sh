@@ -168,7 +168,7 @@ make_wheel() {
   # An archive may hold no date before 1980.
   SOURCE_DATE_EPOCH=315532800 LOG_AGGREGATOR_STATIC_LIBRARIES=$wheel_libraries \
     PIP_CONSTRAINT=$PWD/scripts/requirements.txt \
-    .venv/bin/python -m pip --python "$1" wheel --no-deps --verbose --wheel-dir "$unrepaired" \
+    "$wheel_tools/bin/python" -m pip --python "$1" wheel --no-deps --verbose --wheel-dir "$unrepaired" \
     --config-settings=build-dir=build/wheel/cmake . &&
     SOURCE_DATE_EPOCH=315532800 PATH=$PWD/$wheel_tools/bin:$PATH \
       "$wheel_tools/bin/auditwheel" repair --only-plat --wheel-dir dist "$unrepaired"/*.whl &&
