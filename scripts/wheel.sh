@@ -116,7 +116,7 @@ make_wheel_libraries_current() {
     dpkg-query -W "${wheel_packages[@]}" 2>/dev/null
     "${CXX:-c++}" --version
     echo "${wheel_sources[@]}"
-    cat scripts/wheel/* "$page_stamp" VERSION
+    cat scripts/wheel/*
   } | sha256sum)
   if [[ $id != "$(cat "$wheel_libraries.sha256" 2>/dev/null)" ]]; then
     step "sources of the libraries" wheel-sources make_wheel_sources "${wheel_sources[@]}"
@@ -125,6 +125,9 @@ make_wheel_libraries_current() {
     step "static libraries" wheel-libraries scripts/wheel/build_libraries.sh
     echo "$id" >"$wheel_libraries.sha256"
   fi
+  # Of the log page as it is now, and of headers.
+  step "bill of materials" wheel-bill \
+    python3 scripts/wheel/bill_of_materials.py build/wheel/sources "$wheel_libraries"
 }
 
 # make_wheel_sources PACKAGES...: those source packages of the system's release, with its patches, as
@@ -165,8 +168,8 @@ make_wheel() {
   unrepaired=$unrepaired/$(python_tag "$1")
   mkdir -p "$unrepaired" dist
   rm -f build/wheel/cmake/CMakeCache.txt
-  # An archive may hold no date before 1980.
-  SOURCE_DATE_EPOCH=315532800 LOG_AGGREGATOR_STATIC_LIBRARIES=$wheel_libraries \
+  # One compiler for all, not what each Python calls its own. An archive holds no date before 1980.
+  CC=${CC:-cc} CXX=${CXX:-c++} SOURCE_DATE_EPOCH=315532800 LOG_AGGREGATOR_STATIC_LIBRARIES=$wheel_libraries \
     PIP_CONSTRAINT=$PWD/scripts/requirements.txt \
     "$wheel_tools/bin/python" -m pip --python "$1" wheel --no-deps --verbose --wheel-dir "$unrepaired" \
     --config-settings=build-dir=build/wheel/cmake . &&
@@ -188,22 +191,28 @@ check_wheels() {
     "$wheel_tools/bin/check-wheel-contents" dist/*.whl
 }
 
-# test_wheels PYTHONS...: what the wheels hold, then the Python tests with each, and one line about them all.
+# test_wheels PYTHONS...: what the wheels hold, the first of them tried by itself, then the Python tests
+# with each, and one line about them all.
 test_wheels() {
-  local results=build/wheel/test-results failed=0 interpreter tag
+  local results=$PWD/build/wheel/test-results failed=0 interpreter tag tags=()
   rm -rf "$results"
   mkdir -p "$results"
   setup_project
   install_missing debootstrap binutils
-  step "what wheels hold, on a bare Debian, built again" wheel-test \
-    .venv/bin/python -m pytest --junitxml="$results/wheel.xml" tests/wheels || failed=1
+  LOG_AGGREGATOR_PYTHON=$1 step "wheels: contents, a bare Debian, built again" wheel-test \
+    .venv/bin/python -m pytest --junitxml="$results/wheels.xml" tests/wheels || failed=1
   for interpreter; do
     tag=$(python_tag "$interpreter")
-    step "environment for $tag" "wheel-$tag-venv" make_test_environment "$interpreter" &&
-      step "Python tests, $tag" "wheel-$tag-test" build/wheel/test-"$tag"/bin/python -m pytest \
-        --junitxml="$results/$tag.xml" tests/python tests/docs || failed=1
+    tags+=("$tag")
+    step "environment with the wheel, $tag" "wheel-$tag-venv" make_test_environment "$interpreter"
   done
-  .venv/bin/python scripts/summarise_tests.py "$results"/*.xml || failed=1
+  # Most of their time is waiting.
+  step "Python tests from wheels, two at a time: ${tags[*]}" wheel-python-test \
+    xargs -P 2 -n 1 bash -c 'build/wheel/test-$1/bin/python -m pytest --junitxml="$0/$1.xml" tests/python \
+      tests/docs >build/logs/wheel-$1-test.log 2>&1 || { tail -n 60 build/logs/wheel-$1-test.log; exit 1; }' \
+    "$results" < <(printf '%s\n' "${tags[@]}") || failed=1
+  tags=("${tags[@]/#/$results/}")
+  .venv/bin/python scripts/summarise_tests.py "$results/wheels.xml" "${tags[@]/%/.xml}" || failed=1
   return "$failed"
 }
 

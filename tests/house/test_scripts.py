@@ -112,6 +112,7 @@ def test_help_lists_every_command_of_run():
         "soak",
         "screenshots",
         "check",
+        "wheel",
     ):
         assert f"\n  {command} " in text
 

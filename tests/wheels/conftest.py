@@ -66,25 +66,33 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Wheel]:
 
 
 @pytest.fixture(scope="session")
-def wheel(wheels: list[Wheel]) -> Wheel:
-    """The one for the Python that runs the tests."""
-    tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
-    for each in wheels:
-        if each.python == tag:
-            return each
-    pytest.fail(f"there is no wheel for {tag}: ./run wheel --python {sys.executable}")
+def python() -> str:
+    """The interpreter that one wheel is tried with."""
+    return os.environ.get("LOG_AGGREGATOR_PYTHON", sys.executable)
 
 
 @pytest.fixture(scope="session")
-def make_venv(tmp_path_factory: pytest.TempPathFactory, wheel: Wheel) -> Callable[..., Path]:
+def wheel(wheels: list[Wheel], python: str) -> Wheel:
+    """The one for it."""
+    tag = run(python, "-c", "import sys; print('cp%d%d' % sys.version_info[:2])").strip()
+    for each in wheels:
+        if each.python == tag:
+            return each
+    pytest.fail(f"there is no wheel for {tag}: ./run wheel --python {python}")
+
+
+@pytest.fixture(scope="session")
+def make_venv(
+    tmp_path_factory: pytest.TempPathFactory, wheel: Wheel, python: str
+) -> Callable[..., Path]:
     """A function that makes a new environment with the wheel, and returns its interpreter."""
 
     def make(*packages: str) -> Path:
         folder = tmp_path_factory.mktemp("venv")
-        run(sys.executable, "-m", "venv", folder)
-        python = folder / "bin" / "python"
-        run(python, "-m", "pip", "install", "--quiet", wheel.file, *packages)
-        return python
+        run(python, "-m", "venv", folder)
+        made = folder / "bin" / "python"
+        run(made, "-m", "pip", "install", "--quiet", wheel.file, *packages)
+        return made
 
     return make
 

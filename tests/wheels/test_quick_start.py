@@ -41,6 +41,9 @@ def debian(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("debian")
     try:
         with bare_debian(folder, ROOT / "build", "python", ["python3-venv"]) as system:
+            tag = system.run("python3", "-c", "import sys; print('cp%d%d' % sys.version_info[:2])")
+            if wheel.python != tag.strip():
+                pytest.skip(f"the wheel is for {wheel.python}, Debian's Python is {tag.strip()}")
             (system.home / wheel.file.name).write_bytes(wheel.file.read_bytes())
             yield system
     except CannotBeMade as reason:

@@ -40,15 +40,19 @@ def without_node(tmp_path):
 
 
 @pytest.mark.timeout(1800)
-def test_the_sdist_gives_the_same_bytes_in_another_place(wheel, sdist, without_node, tmp_path):
+def test_the_sdist_gives_the_same_bytes_in_another_place(
+    wheel, python, sdist, without_node, tmp_path
+):
     environment = os.environ | {
         "PATH": without_node,
         "LOG_AGGREGATOR_STATIC_LIBRARIES": str(ROOT / "build" / "wheel" / "libraries"),
+        "CC": os.environ.get("CC", "cc"),
+        "CXX": os.environ.get("CXX", "c++"),
         "PIP_CONSTRAINT": str(ROOT / "scripts" / "requirements.txt"),
         "SOURCE_DATE_EPOCH": "315532800",
     }
     assert not shutil.which("node", path=without_node)
-    pip = (sys.executable, "-m", "pip")
+    pip = (TOOLS / "python", "-m", "pip", "--python", python)
     run(*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path / "built", sdist, env=environment)
     (built,) = (tmp_path / "built").glob("*.whl")
     tools = environment | {"PATH": f"{TOOLS}:{without_node}"}

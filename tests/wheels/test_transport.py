@@ -1,4 +1,4 @@
-"""What the curl and the OpenSSL that are linked in can do, and what of the host they leave alone."""
+"""What the curl and the OpenSSL that are linked in can do, what of the host they leave alone."""
 
 from __future__ import annotations
 
