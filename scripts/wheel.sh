@@ -170,7 +170,7 @@ make_wheel() {
   rm -f build/wheel/cmake/CMakeCache.txt
   # One compiler for all, not what each Python calls its own. An archive holds no date before 1980.
   CC=${CC:-cc} CXX=${CXX:-c++} SOURCE_DATE_EPOCH=315532800 LOG_AGGREGATOR_STATIC_LIBRARIES=$wheel_libraries \
-    PIP_CONSTRAINT=$PWD/scripts/requirements.txt \
+    PIP_CONSTRAINT=$PWD/scripts/constraints-wheel.txt \
     "$wheel_tools/bin/python" -m pip --python "$1" wheel --no-deps --verbose --wheel-dir "$unrepaired" \
     --config-settings=build-dir=build/wheel/cmake . &&
     SOURCE_DATE_EPOCH=315532800 PATH=$PWD/$wheel_tools/bin:$PATH \

@@ -79,3 +79,12 @@ def test_every_library_that_is_built_from_source_has_a_recipe():
     recipes = re.findall(r"^build_([\w-]+)\(\)", (ROOT / SCRIPT).read_text(), re.MULTILINE)
     listed = re.findall(r"^(?:more_)?wheel_sources=\((.+)\)$", own, re.MULTILINE)
     assert sorted(recipes) == sorted(name for names in listed for name in names.split())
+
+
+def test_wheels_are_built_by_what_builds_everything_else():
+    scripts = ROOT / "scripts"
+    pins = re.findall(r"^\w\S+==\S+", (scripts / "constraints-wheel.txt").read_text(), re.MULTILINE)
+    others = [scripts / "requirements.txt", scripts / "requirements-tests.txt"]
+    known = {line.partition(";")[0] for file in others for line in file.read_text().splitlines()}
+    assert "scikit-build-core" in {pin.partition("==")[0] for pin in pins}
+    assert not set(pins) - known

@@ -48,7 +48,7 @@ def test_the_sdist_gives_the_same_bytes_in_another_place(
         "LOG_AGGREGATOR_STATIC_LIBRARIES": str(ROOT / "build" / "wheel" / "libraries"),
         "CC": os.environ.get("CC", "cc"),
         "CXX": os.environ.get("CXX", "c++"),
-        "PIP_CONSTRAINT": str(ROOT / "scripts" / "requirements.txt"),
+        "PIP_CONSTRAINT": str(ROOT / "scripts" / "constraints-wheel.txt"),
         "SOURCE_DATE_EPOCH": "315532800",
     }
     assert not shutil.which("node", path=without_node)
