@@ -60,7 +60,8 @@ build_libzstd() {
 }
 
 build_libdeflate() {
-  cmake_build libdeflate -DLIBDEFLATE_BUILD_SHARED_LIB=OFF -DLIBDEFLATE_BUILD_GZIP=OFF
+  copy_source libdeflate
+  make -C "$work/libdeflate" -j "$jobs" CFLAGS="$flags" PREFIX="$prefix" DISABLE_SHARED=yes install
 }
 
 build_sqlite3() {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 import zipfile
 from collections.abc import Callable
@@ -101,6 +102,34 @@ def make_venv(
 def installed(make_venv: Callable[..., Path]) -> Path:
     """The interpreter of an environment that has the wheel and nothing else."""
     return make_venv()
+
+
+@pytest.fixture(scope="session")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution of this tree."""
+    folder = tmp_path_factory.mktemp("sdist")
+    build = "from scikit_build_core.build import build_sdist; import sys; build_sdist(sys.argv[1])"
+    run(sys.executable, "-c", build, folder, cwd=ROOT)
+    (file,) = folder.glob("*.tar.gz")
+    return file
+
+
+@pytest.fixture
+def without_node(tmp_path: Path) -> str:
+    """A PATH in which there is no Node and no npm."""
+    folders = [
+        folder
+        for folder in os.environ["PATH"].split(":")
+        if not shutil.which("node", path=folder) and not shutil.which("npm", path=folder)
+    ]
+    # Where Node lies beside compilers, all but Node is linked to.
+    for folder in set(os.environ["PATH"].split(":")) - set(folders):
+        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+            link = tmp_path / "path" / name
+            link.parent.mkdir(exist_ok=True)
+            if name not in ("node", "npm", "npx", "nodejs") and not link.is_symlink():
+                link.symlink_to(os.path.join(folder, name))
+    return ":".join([*folders, str(tmp_path / "path")])
 
 
 def version() -> str:
