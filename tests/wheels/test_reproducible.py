@@ -1,4 +1,4 @@
-"""From the sdist, in another folder, without Node: the same bytes. ./run wheel --reproduce runs it."""
+"""From the sdist, elsewhere and without Node: the same bytes. ./run wheel --reproduce runs it."""
 
 from __future__ import annotations
 
