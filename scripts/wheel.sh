@@ -72,7 +72,7 @@ choose_pythons() {
   done
 }
 
-# One for each version, as `3.11 /usr/bin/python3.11`: the system's, those in PATH, pyenv's and uv's.
+# One for each version, as `3.11 /usr/bin/python3.11`: the system's, those in /usr/local, pyenv's, uv's.
 pythons_at_hand() {
   local candidate version seen=" "
   for candidate in /usr/bin/python3.?? /usr/local/bin/python3.?? \

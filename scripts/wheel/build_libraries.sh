@@ -3,8 +3,8 @@
 #
 # The static libraries that a wheel is linked from, into PREFIX (build/wheel/libraries), with the
 # licence of each in PREFIX/licenses and the bill of materials in PREFIX/sbom.cdx.json. Libraries whose
-# source is a folder of SOURCES (build/wheel/sources, see fetch_sources.sh) are built from it; the others
-# are the system's own, which then must have static archives (on Debian, the -dev packages do).
+# source is a folder of SOURCES (build/wheel/sources, by ./run wheel --sources) are built from it; the
+# others are the system's own, which then must have static archives (on Debian, the -dev packages do).
 # ./run wheel and cibuildwheel (pyproject.toml) both build by this script.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
@@ -67,7 +67,7 @@ build_libdeflate() {
 build_sqlite3() {
   copy_source sqlite3
   (cd "$work/sqlite3" && CFLAGS="$flags" ./configure --prefix="$prefix" --libdir="$prefix/lib" \
-    --disable-shared --disable-tcl --disable-readline --disable-load-extension)
+    --disable-shared --disable-tcl --disable-readline --disable-load-extension --enable-fts5)
   make -C "$work/sqlite3" -j "$jobs" libsqlite3.la sqlite3.h sqlite3.pc
   make -C "$work/sqlite3" lib_install install-headers
 }
