@@ -32,8 +32,8 @@ run_wheel() {
       make_wheel_sources "${wheel_sources[@]}" "${more_wheel_sources[@]}"
     return
   fi
-  chosen=$(choose_pythons "${wanted[@]}") || exit 1
   setup_environment "${wheel_packages[@]}"
+  chosen=$(choose_pythons "${wanted[@]}") || exit 1
   make_wheel_tools_current
   make_wheel_libraries_current
   rm -rf build/wheel/unrepaired dist/*.whl dist/*.cdx.json
