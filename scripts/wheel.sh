@@ -213,14 +213,21 @@ test_wheels() {
     tags+=("$tag")
     step "environment with the wheel, $tag" "wheel-$tag-venv" make_test_environment "$interpreter"
   done
-  # Most of their time is waiting.
   step "Python tests from wheels, two at a time: ${tags[*]}" wheel-python-test \
-    xargs -P 2 -n 1 bash -c 'build/wheel/test-$1/bin/python -m pytest --junitxml="$0/$1.xml" tests/python \
-      tests/docs >build/logs/wheel-$1-test.log 2>&1 || { tail -n 60 build/logs/wheel-$1-test.log; exit 1; }' \
-    "$results" < <(printf '%s\n' "${tags[@]}") || failed=1
+    python_suites "$results" "${tags[@]}" || failed=1
   tags=("${tags[@]/#/$results/}")
   .venv/bin/python scripts/summarise_tests.py "$results/wheels.xml" "${tags[@]/%/.xml}" || failed=1
   return "$failed"
+}
+
+# python_suites RESULTS TAGS...: two at a time, since most of their time is waiting.
+python_suites() {
+  local results=$1
+  shift
+  printf '%s\n' "$@" | xargs -P 2 -I TAG bash -c '
+    build/wheel/test-TAG/bin/python -m pytest --junitxml="$0/TAG.xml" tests/python tests/docs \
+      >build/logs/wheel-TAG-test.log 2>&1 || { tail -n 60 build/logs/wheel-TAG-test.log; exit 1; }
+  ' "$results"
 }
 
 # make_test_environment PYTHON: what the Python tests need, and the wheel.
