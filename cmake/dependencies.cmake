@@ -31,9 +31,9 @@ if(LOG_AGGREGATOR_STATIC_LIBRARIES)
   list(PREPEND CMAKE_PREFIX_PATH ${log_aggregator_prefix})
   set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
   string(APPEND CMAKE_CXX_STANDARD_LIBRARIES " -ldl")
-  # What is not there when it is linked is not looked for when it is loaded.
-  add_link_options(-static-libgcc -static-libstdc++ LINKER:--gc-sections
-                   LINKER:-z,nodynamic-undefined-weak)
+  # Not libgcc, which glibc brings along: a thread that ends is unwound by that one, which must not meet
+  # another. What is not there when it is linked is not looked for when it is loaded.
+  add_link_options(-static-libstdc++ LINKER:--gc-sections LINKER:-z,nodynamic-undefined-weak)
   # The same bytes wherever it is built.
   add_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}=.)
 endif()

@@ -12,8 +12,8 @@ from package.project import ROOT, run, skip_without
 from wheels.conftest import TOOLS, version
 
 MOST_BYTES = 6_000_000
-# What glibc is made of: a wheel for manylinux may need no more.
-OF_THE_SYSTEM = re.compile(r"(lib(c|m|dl|pthread|rt|resolv)|ld-linux-[\w-]+)\.so\.\d+")
+# What glibc is made of, and the unwinder that it needs itself.
+OF_THE_SYSTEM = re.compile(r"(lib(c|m|dl|pthread|rt|resolv|gcc_s)|ld-linux-[\w-]+)\.so\.\d+")
 BILL = "sboms/log-aggregator-handler.cdx.json"
 KEPT_INSIDE = ("curl_", "SSL_", "OPENSSL_", "EVP_", "nghttp2_", "ZSTD_", "sqlite3_", "libdeflate_")
 
