@@ -69,7 +69,9 @@ build_sqlite3() {
   (cd "$work/sqlite3" && CFLAGS="$flags" ./configure --prefix="$prefix" --libdir="$prefix/lib" \
     --disable-shared --disable-tcl --disable-readline --disable-load-extension --enable-fts5)
   make -C "$work/sqlite3" -j "$jobs" libsqlite3.la sqlite3.h sqlite3.pc
-  make -C "$work/sqlite3" lib_install install-headers
+  make -C "$work/sqlite3" lib_install
+  cp "$work/sqlite3/sqlite3.h" "$prefix/include"
+  cp "$work/sqlite3/sqlite3.pc" "$prefix/lib/pkgconfig"
 }
 
 build_nghttp2() {
@@ -103,7 +105,7 @@ build_cli11() {
 }
 
 rm -rf "$prefix" "$work"
-mkdir -p "$prefix/lib/pkgconfig" "$work"
+mkdir -p "$prefix"/{include,lib/pkgconfig} "$work"
 for name in openssl libzstd libdeflate sqlite3 nghttp2 curl simdjson prometheus-cpp cli11; do
   if [[ -d $sources/$name ]]; then
     echo "== $name, from source"
