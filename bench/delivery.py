@@ -4,6 +4,7 @@ Each shipper speaks its own protocol, and sink.cc answers it. Before anything is
 delivers some records to a sink that counts them: all must arrive.
 """
 
+import os
 import random
 import sys
 import tempfile
@@ -122,13 +123,15 @@ def spool_folder() -> Iterator[str]:
 
 
 def start(name: str) -> dict[str, Any]:
+    return {f"start_{figure}": value for figure, value in run_startup(name).items()}
+
+
+def run_startup(name: str, package: str = "") -> dict[str, Any]:
+    """In a program that imports from the folder `package` first."""
+    environment = os.environ | {"PYTHONPATH": package}
     with server(SINK) as (url, _), spool_folder() as spool:
-        return {
-            f"start_{figure}": value
-            for figure, value in run_program(
-                PYTHON, ROOT / "bench" / "startup.py", name, url, spool
-            ).items()
-        }
+        program = (PYTHON, ROOT / "bench" / "startup.py", name, url, spool)
+        return run_program(*program, environment=environment)
 
 
 # ---- collector

@@ -4,16 +4,14 @@ Ours also from the wheel that ./run wheel has built for this Python, if there is
 into it need not be found and loaded.
 """
 
-import os
 import sys
 import tempfile
 import zipfile
-from pathlib import Path
 from typing import Any
 
-from delivery import spool_folder
+from delivery import run_startup
 from plan import Plan, in_turns, medians
-from processes import PYTHON, ROOT, SINK, run_program, server
+from processes import ROOT
 
 STARTING = ("opentelemetry", "ours", "accelerated")
 FROM_WHEEL = "wheel, "  # before a name
@@ -35,8 +33,6 @@ def measure(plan: Plan) -> dict[str, Any]:
         }
 
 
-def start(name: str, unpacked: str | Path) -> dict[str, Any]:
-    path = str(unpacked) if name.startswith(FROM_WHEEL) else ""
-    with server(SINK) as (url, _), spool_folder() as spool:
-        program = (PYTHON, ROOT / "bench" / "startup.py", name.removeprefix(FROM_WHEEL), url, spool)
-        return run_program(*program, environment=os.environ | {"PYTHONPATH": path})
+def start(name: str, unpacked: str) -> dict[str, Any]:
+    package = unpacked if name.startswith(FROM_WHEEL) else ""
+    return run_startup(name.removeprefix(FROM_WHEEL), package)

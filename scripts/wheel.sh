@@ -130,10 +130,10 @@ make_wheel_libraries_current() {
       build/wheel/sources/not-fetched 2>/dev/null || true
     step "static libraries" wheel-libraries scripts/wheel/build_libraries.sh
     echo "$id" >"$wheel_libraries.sha256"
+  else  # its bill may be of another log page, or of other headers
+    step "bill of materials" wheel-bill \
+      python3 scripts/wheel/bill_of_materials.py build/wheel/sources "$wheel_libraries"
   fi
-  # Of the log page as it is now, and of headers.
-  step "bill of materials" wheel-bill \
-    python3 scripts/wheel/bill_of_materials.py build/wheel/sources "$wheel_libraries"
 }
 
 # make_wheel_sources PACKAGES...: those source packages of the system's release, with its patches, as
@@ -170,8 +170,8 @@ fetch_source() {
 # make_wheel PYTHON: built by scikit-build-core, named by auditwheel for the systems it can run on. What
 # does not depend on Python is compiled once for all of them.
 make_wheel() {
-  local unrepaired=build/wheel/unrepaired
-  unrepaired=$unrepaired/$(python_tag "$1")
+  local unrepaired
+  unrepaired=build/wheel/unrepaired/$(python_tag "$1")
   mkdir -p "$unrepaired" dist
   rm -f build/wheel/cmake/CMakeCache.txt
   # One compiler for all, not what each Python calls its own. An archive holds no date before 1980.
@@ -180,19 +180,15 @@ make_wheel() {
     "$wheel_tools/bin/python" -m pip --python "$1" wheel --no-deps --verbose --wheel-dir "$unrepaired" \
     --config-settings=build-dir=build/wheel/cmake . &&
     SOURCE_DATE_EPOCH=315532800 PATH=$PWD/$wheel_tools/bin:$PATH \
-      "$wheel_tools/bin/auditwheel" repair --only-plat --wheel-dir dist "$unrepaired"/*.whl &&
-    lay_bill_beside
+      "$wheel_tools/bin/auditwheel" repair --only-plat --wheel-dir dist "$unrepaired"/*.whl
 }
 
 # The bill of materials of a wheel is in it, and can be read beside it.
-lay_bill_beside() {
+check_wheels() {
   local wheel
   for wheel in dist/*.whl; do
     cp "$wheel_libraries/sbom.cdx.json" "${wheel%.whl}.cdx.json" || return
   done
-}
-
-check_wheels() {
   "$wheel_tools/bin/twine" check --strict dist/*.whl &&
     "$wheel_tools/bin/check-wheel-contents" dist/*.whl
 }

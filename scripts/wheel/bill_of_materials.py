@@ -90,7 +90,7 @@ class NotFound(Exception):
 
 
 def from_source(library: Library, folder: Path) -> Component:
-    """A source package of Debian's, unpacked beside its .dsc (fetch_sources.sh)."""
+    """A source package of Debian's, unpacked beside its .dsc by ./run wheel."""
     description = folder.with_suffix(".dsc").read_text()
     source = re.search(r"^Source: (.+)$", description, re.MULTILINE)
     version = re.search(r"^Version: (.+)$", description, re.MULTILINE)
@@ -140,7 +140,7 @@ def from_system(library: Library) -> Component:
 
 
 def from_compiler() -> Iterator[Component]:
-    """What is there where the compiler is: it says where, and which."""
+    """What comes with the compiler, which says the versions."""
     includes = "#include <boost/version.hpp>\nBOOST_LIB_VERSION"
     said = subprocess.run(
         ["c++", "-E", "-P", "-x", "c++", "-"], input=includes, capture_output=True, text=True

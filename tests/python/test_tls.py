@@ -29,9 +29,7 @@ def authority():
 
 @pytest.fixture
 def ca_file(authority, tmp_path):
-    path = tmp_path / "authority.pem"
-    authority.cert_pem.write_to_path(path)
-    return path
+    return write_bundle(tmp_path / "authority.pem", authority)
 
 
 @pytest.fixture

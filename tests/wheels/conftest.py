@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import ssl
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import trustme
 
+from log_aggregator_handler.testing import LogApi
 from package.project import ROOT, run
+from trust import write_bundle
 
 TOOLS = ROOT / "build" / "wheel" / "tools" / "bin"
 
@@ -130,6 +134,25 @@ def without_node(tmp_path: Path) -> str:
             if name not in ("node", "npm", "npx", "nodejs") and not link.is_symlink():
                 link.symlink_to(os.path.join(folder, name))
     return ":".join([*folders, str(tmp_path / "path")])
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
+    return write_bundle(tmp_path / "ca.pem", authority)
+
+
+@pytest.fixture
+def tls_api(authority: trustme.CA) -> Iterator[LogApi]:
+    """An API over https, with a certificate of the authority's."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with LogApi(ssl_context=context) as api:
+        yield api
 
 
 def version() -> str:

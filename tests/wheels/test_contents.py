@@ -30,9 +30,8 @@ def binaries(wheels, request):
 
 
 def test_a_wheel_is_small(wheels):
-    assert {wheel.file.name: wheel.file.stat().st_size for wheel in wheels} == {
-        wheel.file.name: pytest.approx(0, abs=MOST_BYTES) for wheel in wheels
-    }
+    sizes = {wheel.file.name: wheel.file.stat().st_size for wheel in wheels}
+    assert max(sizes.values()) <= MOST_BYTES, sizes
 
 
 def test_nothing_but_glibc_is_needed(binaries):

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import ssl
 
 import pytest
-import trustme
 
-from log_aggregator_handler.testing import LogApi
 from package.project import run
 from wheels.conftest import requirement
 
@@ -70,15 +67,9 @@ def neighbours(make_venv):
     ],
     ids="-".join,
 )
-def test_it_works_beside_other_copies_of_curl_and_openssl(neighbours, order, tmp_path):
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    ca_file = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(ca_file)
-    with LogApi(ssl_context=context) as api:
-        run(neighbours, "-c", PROGRAM, api.endpoint, ca_file, *order)
-        assert len(api.records) == 2
+def test_it_works_beside_other_copies_of_curl_and_openssl(neighbours, order, tls_api, ca_file):
+    run(neighbours, "-c", PROGRAM, tls_api.endpoint, ca_file, *order)
+    assert len(tls_api.records) == 2
 
 
 def test_both_orders_of_every_two_are_tried():

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import ssl
 import subprocess
 import sys
 import time
 
 import pytest
-import trustme
 
-from log_aggregator_handler.testing import LogApi
 from package.project import run
 from wheels.conftest import TOOLS
 
@@ -48,18 +45,6 @@ activate = 1
 """
 
 
-@pytest.fixture
-def authority():
-    return trustme.CA()
-
-
-@pytest.fixture
-def ca_file(authority, tmp_path):
-    path = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(path)
-    return path
-
-
 def test_a_server_that_speaks_http_2_is_sent_to_by_http_2(installed, authority, ca_file, tmp_path):
     (tmp_path / "api.py").write_text(ASGI)
     certificate = authority.issue_cert("127.0.0.1")
@@ -90,15 +75,12 @@ def address(log, server, timeout_s=20):
     pytest.fail("hypercorn did not start")
 
 
-def test_the_hosts_configuration_of_openssl_is_not_read(installed, authority, ca_file, tmp_path):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+def test_the_hosts_configuration_of_openssl_is_not_read(installed, tls_api, ca_file, tmp_path):
     configuration = tmp_path / "openssl.cnf"
     configuration.write_text(NOTHING_IS_ALLOWED)
     environment = os.environ | {"OPENSSL_CONF": str(configuration)}
-    with LogApi(ssl_context=context) as api:
-        run(installed, "-c", SEND, api.endpoint, ca_file, env=environment)
-        assert len(api.records) == 1
+    run(installed, "-c", SEND, tls_api.endpoint, ca_file, env=environment)
+    assert len(tls_api.records) == 1
     # Others do read it: this one says something.
     others = [sys.executable, "-c", "import ssl; ssl.create_default_context()"]
     assert subprocess.run(others, env=environment, capture_output=True).returncode != 0
